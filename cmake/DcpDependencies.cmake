@@ -1,0 +1,32 @@
+# Third-party parts. zlib and fmt are needed; ISA-L, liburing and zstd have fallbacks.
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(fmt REQUIRED)
+find_package(PkgConfig)
+
+# dcp_optional(<variable> <AUTO|ON|OFF> <pkg-config module>): defines target dcp_dep_<variable>
+# and DCP_WITH_<variable> (0 or 1).
+function(dcp_optional name wanted module)
+  set(with 0)
+  if(NOT wanted STREQUAL "OFF")
+    if(PkgConfig_FOUND)
+      pkg_check_modules(${name} QUIET IMPORTED_TARGET ${module})
+    endif()
+    if(${name}_FOUND)
+      set(with 1)
+    elseif(wanted STREQUAL "ON")
+      message(FATAL_ERROR "DCP_${name}=ON, but pkg-config finds no ${module}")
+    endif()
+  endif()
+  add_library(dcp_dep_${name} INTERFACE)
+  target_compile_definitions(dcp_dep_${name} INTERFACE DCP_WITH_${name}=${with})
+  if(with)
+    target_link_libraries(dcp_dep_${name} INTERFACE PkgConfig::${name})
+  endif()
+  set(DCP_WITH_${name} ${with} PARENT_SCOPE)
+  message(STATUS "libdcp: ${module} ${with}")
+endfunction()
+
+dcp_optional(ISAL "${DCP_ISAL}" libisal)
+dcp_optional(IO_URING "${DCP_IO_URING}" liburing)
+dcp_optional(ZSTD "${DCP_ZSTD}" libzstd)

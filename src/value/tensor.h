@@ -1,0 +1,48 @@
+// A tensor in memory: geometry plus a counted owner of the bytes.
+#ifndef DCP_VALUE_TENSOR_H_
+#define DCP_VALUE_TENSOR_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "base/device.h"
+#include "base/dtype.h"
+#include "base/shape.h"
+
+namespace dcp {
+
+// `data` points at element [0, 0, ...]; strides are in elements, >= 0, one per dimension.
+// Copies share the bytes; `owner` keeps them alive (null when they are borrowed: the maker says
+// for how long).
+struct Tensor {
+  DType dtype = DType::kFloat32;
+  Shape shape;
+  Shape strides;
+  std::byte* data = nullptr;  // null only when empty
+  Device device;
+  bool requires_grad = false;
+  std::shared_ptr<const void> owner;
+
+  int64_t num_elements() const;  // shape was validated
+  int64_t num_bytes() const { return num_elements() * DTypeSize(dtype); }
+  bool contiguous() const { return IsContiguous(shape, strides); }
+
+  // Validates shape (0 <= sizes, ndim <= kMaxDims, no overflow) and strides. Empty `strides` with
+  // a non-empty shape means row-major.
+  static Result<Tensor> Borrow(DType dtype, Dims shape, Dims strides, void* data,
+                               std::shared_ptr<const void> owner = nullptr);
+  // Fresh row-major memory, aligned to 64 bytes, not initialised.
+  static Result<Tensor> Allocate(DType dtype, Dims shape);
+  // The box [offsets, offsets + sizes) as a view on the same bytes; the box must lie inside.
+  Tensor Slice(Dims offsets, Dims sizes) const;
+};
+
+// Copies elements between tensors of one shape and dtype, any strides, both on the CPU.
+void CopyElements(const Tensor& from, const Tensor& to);
+// Copies elements row-major into / out of a dense byte range, elements [first, first + count).
+void GatherElements(const Tensor& from, int64_t first, int64_t count, std::byte* to);
+void ScatterElements(const std::byte* from, int64_t first, int64_t count, const Tensor& to);
+
+}  // namespace dcp
+
+#endif  // DCP_VALUE_TENSOR_H_
