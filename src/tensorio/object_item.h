@@ -1,0 +1,31 @@
+// Any Python object as an item: torch.save blobs <-> value trees.
+#ifndef DCP_TENSORIO_OBJECT_ITEM_H_
+#define DCP_TENSORIO_OBJECT_ITEM_H_
+
+#include <string>
+
+#include "base/byte_source.h"
+#include "value/value.h"
+
+namespace dcp {
+
+struct ObjectLimits {
+  uint64_t max_size = 1ull << 34;      // bytes of the item and of all it expands to
+  uint64_t max_values = 1ull << 24;    // nodes of the value tree, counted as if shared ones were not
+};
+
+// Decodes a torch.save zip (or, as old writers did, a bare pickle). What the allow-list covers
+// (torch's weights_only rules, numpy's and the standard library's plain constructors) becomes
+// values; any other global makes the whole item Opaque, keeping its bytes and naming the global.
+// Checks every CRC; *checked (may be null) is false when the writer left some out.
+Result<ValuePtr> DecodeObjectItem(const ByteSource& item, const ObjectLimits& limits,
+                                  bool* checked = nullptr);
+
+// A whole torch.save zip: protocol 2 as stock writes it, tensors inside as records data/N with
+// shared bytes stored once. Opaque values give back their bytes untouched. kUnsupported for values
+// that have no pickle (a ShardedTensor inside an object).
+Result<std::string> EncodeObjectItem(const Value& value);
+
+}  // namespace dcp
+
+#endif  // DCP_TENSORIO_OBJECT_ITEM_H_
