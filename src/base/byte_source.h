@@ -35,6 +35,9 @@ class MemorySource final : public ByteSource {
     if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
     return Status::Ok();
   }
+
+ private:
+  Bytes bytes_;
 };
 
 // The window [begin, begin + length) of another source, which must outlive it.
