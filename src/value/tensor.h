@@ -22,6 +22,7 @@ struct Tensor {
   Device device;
   bool requires_grad = false;
   std::shared_ptr<const void> owner;
+  bool read_only = false;  // the bytes must not be written: a load into it is refused
 
   int64_t num_elements() const;  // shape was validated
   int64_t num_bytes() const { return num_elements() * DTypeSize(dtype); }
@@ -42,6 +43,9 @@ void CopyElements(const Tensor& from, const Tensor& to);
 // Copies elements row-major into / out of a dense byte range, elements [first, first + count).
 void GatherElements(const Tensor& from, int64_t first, int64_t count, std::byte* to);
 void ScatterElements(const std::byte* from, int64_t first, int64_t count, const Tensor& to);
+// True when dtype and shape agree and the elements are the same bit for bit, whatever the strides.
+// Tensors off the CPU are equal only to views of the very same bytes.
+bool EqualElements(const Tensor& a, const Tensor& b);
 
 }  // namespace dcp
 

@@ -72,6 +72,11 @@ class Value {
   std::shared_ptr<const Opaque> opaque;
   std::shared_ptr<const Constructed> constructed;
 
+  Value() = default;
+  Value(const Value&) = default;
+  Value& operator=(const Value&) = default;
+  ~Value();  // uses constant stack, however deep the tree below
+
   static ValuePtr None();
   static ValuePtr Bool(bool value);
   static ValuePtr Int(int64_t value);
@@ -95,6 +100,8 @@ class Value {
 };
 
 // Equal kind, shape and content, tensors bit for bit (strides aside), NaNs equal by their bits.
+// The order of sets and plain dicts does not count, as in Python; that of kOrderedDict does.
+// Takes time linear in the number of distinct nodes (and the bytes of tensors).
 bool Equal(const Value& a, const Value& b);
 std::string ToString(const Value& value);  // Python-like, for messages and `show`; bounded length
 
