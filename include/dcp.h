@@ -1,0 +1,780 @@
+/* dcp.h - the whole public surface of libdcp, the checkpoint engine that reads and writes the
+ * format of PyTorch's torch.distributed.checkpoint ("DCP"). Everything else is built on this.
+ *
+ * status     Fallible calls return dcp_status. Detail goes to *error when the caller passes a
+ *            non-NULL dcp_error **; it is then always set, to NULL on success. Free it with
+ *            dcp_error_free(). A status that a binding does not know is to be treated as
+ *            DCP_INTERNAL.
+ * ownership  [owned] the caller frees it with the matching _free(). [borrowed] lives as long as the
+ *            object it came from. [taken] passes to libdcp at call entry, whether the call succeeds
+ *            or fails. Handles are counted inside: freeing one early is safe while work that needs
+ *            it goes on. Every _free() allows NULL, never blocks and may be called on any thread.
+ * threads    [any] callable concurrently on one handle. [serial] one call at a time per handle, on
+ *            any thread. Handles are [any] unless their type says otherwise.
+ * names      Names of tensors and objects are pointer + length: they may hold any bytes, as stock
+ *            allows (NUL, lone surrogates as three bytes, the empty name). Paths and messages are
+ *            NUL-terminated UTF-8.
+ * options    Structs that start with struct_size are filled by their _init function and then
+ *            changed; NULL means the defaults. A larger struct from a newer caller is accepted only
+ *            when the part the library does not know is zero (DCP_INVALID_ARGUMENT else).
+ * tables     Callback tables: struct_size, then members marked *must* or *may* (NULL allowed, with
+ *            the effect told). The table is copied. user_data is the first argument of each member,
+ *            is [taken], and is given to destroy() exactly once, after the last other call has
+ *            returned, on any thread. Members run on libdcp's threads, [any] unless said, and must
+ *            return: no C++ exception, Rust panic, Go panic or longjmp may cross this header. A
+ *            member that fails returns a status other than DCP_OK and may set *error to a new error
+ *            ([taken]), with the host language's exception attached (dcp_error_set_foreign); else
+ *            the library writes "callback <name> failed". A callback may call any [any] function.
+ * fork       In a forked child every handle of the parent is dead: _free() does nothing and other
+ *            calls return DCP_FORKED.
+ *
+ * There is no global and no thread-local state.
+ */
+#ifndef DCP_H
+#define DCP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define DCP_ABI_VERSION 1 /* bumped only when an existing symbol or field changes */
+#define DCP_VERSION_MAJOR 0
+#define DCP_VERSION_MINOR 1
+#define DCP_VERSION_PATCH 0
+
+#if defined(DCP_STATIC)
+#define DCP_API
+#else
+#define DCP_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- version ---------------------------------------------------------------------------------- */
+
+DCP_API uint32_t dcp_abi_version(void);       /* of the library actually loaded */
+DCP_API const char *dcp_version_string(void); /* "0.1.0" */
+/** One line a part, "name: state", newline separated: crc32, io_uring, zstd, compiler, ... */
+DCP_API const char *dcp_build_info(void);
+
+/* ---- status and errors ------------------------------------------------------------------------ */
+
+/** Statuses travel as int32_t; the enum only names them. A value is never reused. */
+typedef int32_t dcp_status;
+enum dcp_status_code {
+  DCP_OK = 0,
+  DCP_INVALID_ARGUMENT = 1, /**< the call itself is wrong */
+  DCP_NOT_FOUND = 2,        /**< no such file, checkpoint, entry */
+  DCP_ALREADY_EXISTS = 3,   /**< "Checkpoint already exists", and overwrite is off */
+  DCP_IO = 4,               /**< the system said no: detail "errno" */
+  DCP_CORRUPT = 5,          /**< stored bytes do not parse, fail a checksum, or contradict each other */
+  DCP_TIMEOUT = 6,          /**< a deadline passed */
+  DCP_CANCELLED = 7,
+  DCP_CALLBACK = 8,    /**< user code failed: see dcp_error_foreign() */
+  DCP_RANK_FAILED = 9, /**< one or more ranks failed: see dcp_error_rank_failure() */
+  DCP_INTERNAL = 10,   /**< a defect of libdcp: please report it */
+  DCP_UNSUPPORTED = 11, /**< well-formed, but not something this build or version handles */
+  DCP_OUT_OF_MEMORY = 12,
+  DCP_FORKED = 13,          /**< the handle belongs to the parent process */
+  DCP_REPLACED = 14,        /**< the open checkpoint was saved over: open it again */
+  DCP_OUTCOME_UNKNOWN = 15, /**< the commit may or may not have happened: read the checkpoint */
+  DCP_MISMATCH = 16,        /**< shape, dtype or kind differs from what the checkpoint holds */
+  DCP_LIMIT = 17            /**< a cap against hostile or absurd input */
+};
+/** "CORRUPT" and so on; "UNKNOWN" for values of newer libraries. Static. */
+DCP_API const char *dcp_status_name(dcp_status status);
+
+typedef struct dcp_error dcp_error; /* immutable once returned, counted */
+
+/** For callbacks: makes an error to hand back. `message` is copied. Result is [owned]; NULL when
+ *  out of memory. */
+DCP_API dcp_error *dcp_error_new(dcp_status status, const char *message);
+/** Adds a key and a value, both copied. Only before the error is handed over. [serial] */
+DCP_API void dcp_error_add_detail(dcp_error *error, const char *key, const char *value);
+/** Attaches the host language's own exception. The library calls retain once now (NULL: the
+ *  reference is [taken] as it is) and release when the last holder of the error is gone, on any
+ *  thread; every waiter sees the same payload. Only before the error is handed over. [serial] */
+DCP_API void dcp_error_set_foreign(dcp_error *error, void *payload, void (*retain)(void *payload),
+                                   void (*release)(void *payload));
+/** [borrowed], or NULL. Retain it by the host's own means to keep it. */
+DCP_API void *dcp_error_foreign(const dcp_error *error);
+DCP_API dcp_status dcp_error_status(const dcp_error *error);
+DCP_API const char *dcp_error_message(const dcp_error *error); /* [borrowed] UTF-8, never NULL */
+/** Details by key: "file", "tensor", "offset", "errno", "global", ... [borrowed]; NULL when absent. */
+DCP_API const char *dcp_error_detail(const dcp_error *error, const char *key);
+DCP_API size_t dcp_error_detail_count(const dcp_error *error);
+DCP_API const char *dcp_error_detail_key(const dcp_error *error, size_t index);
+DCP_API const char *dcp_error_detail_value(const dcp_error *error, size_t index);
+DCP_API size_t dcp_error_rank_failure_count(const dcp_error *error);
+/** Failure `index`: its error is [borrowed], `rank` and `step` ("plan", "write", "read", [borrowed])
+ *  may be NULL. NULL when out of range. */
+DCP_API const dcp_error *dcp_error_rank_failure(const dcp_error *error, size_t index, int32_t *rank,
+                                                const char **step);
+/** The same error once more, [owned]. */
+DCP_API dcp_error *dcp_error_copy(const dcp_error *error);
+DCP_API void dcp_error_free(dcp_error *error);
+
+/* ---- cancelling ------------------------------------------------------------------------------- */
+
+typedef struct dcp_cancel dcp_cancel;
+
+/** A request to stop that can be handed to calls (in their options) and made from another thread.
+ *  [owned]; NULL when out of memory. */
+DCP_API dcp_cancel *dcp_cancel_new(void);
+/** Calls holding it return DCP_CANCELLED within about a second. Safe in a signal handler. */
+DCP_API void dcp_cancel_request(dcp_cancel *cancel);
+DCP_API int32_t dcp_cancel_requested(const dcp_cancel *cancel);
+DCP_API void dcp_cancel_free(dcp_cancel *cancel);
+
+/* ---- context ---------------------------------------------------------------------------------- */
+
+/** Threads, memory, observers and transforms that calls share. Where a call takes a context, NULL
+ *  means a fresh one with the defaults. */
+typedef struct dcp_context dcp_context;
+
+typedef struct dcp_context_options {
+  uint32_t struct_size;
+  int32_t threads;        /**< 0: as many as serve */
+  uint64_t memory_budget; /**< bytes of I/O buffers, all calls together; 67108864 */
+} dcp_context_options;
+DCP_API void dcp_context_options_init(dcp_context_options *options, size_t struct_size);
+
+DCP_API dcp_status dcp_context_new(const dcp_context_options *options, dcp_context **out,
+                                   dcp_error **error);
+DCP_API void dcp_context_free(dcp_context *context);
+
+enum dcp_log_level { DCP_LOG_DEBUG = 10, DCP_LOG_INFO = 20, DCP_LOG_WARNING = 30, DCP_LOG_ERROR = 40 };
+
+typedef struct dcp_log_table {
+  uint64_t struct_size;
+  /** must. `message` is valid during the call only. */
+  void (*log)(void *user_data, int32_t level, const char *message);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_log_table;
+/** Replaces the sink; NULL table: none. Not while calls run on the context. [serial] */
+DCP_API dcp_status dcp_context_set_log(dcp_context *context, const dcp_log_table *table,
+                                       void *user_data, dcp_error **error);
+
+enum dcp_phase {
+  DCP_PHASE_PLAN = 1,
+  DCP_PHASE_STAGE = 2,
+  DCP_PHASE_WRITE = 3,
+  DCP_PHASE_COMMIT = 4,
+  DCP_PHASE_READ = 5,
+  DCP_PHASE_VERIFY = 6
+};
+
+typedef struct dcp_progress_event {
+  uint32_t struct_size;
+  int32_t phase;
+  uint64_t bytes_done;
+  uint64_t bytes_total;
+  uint64_t items_done;
+  uint64_t items_total;
+} dcp_progress_event;
+
+typedef struct dcp_progress_table {
+  uint64_t struct_size;
+  /** must. About ten times a second and at the ends of phases, one call at a time. A status other
+   *  than DCP_OK stops the work with that error. */
+  dcp_status (*update)(void *user_data, const dcp_progress_event *event, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_progress_table;
+/** Replaces the sink; NULL table: none. Not while calls run on the context. [serial] */
+DCP_API dcp_status dcp_context_set_progress(dcp_context *context, const dcp_progress_table *table,
+                                            void *user_data, dcp_error **error);
+
+/** Copies between the host and devices, for tensors that are not on the CPU. */
+typedef struct dcp_device_table {
+  uint64_t struct_size;
+  /** must. 1 when the table serves this device (DLPack's device type and index). */
+  int32_t (*handles)(void *user_data, int32_t device_type, int32_t device_index);
+  /** must. Both return when the bytes are there. */
+  dcp_status (*to_host)(void *user_data, int32_t device_type, int32_t device_index, const void *from,
+                        void *to, size_t size, dcp_error **error);
+  dcp_status (*to_device)(void *user_data, int32_t device_type, int32_t device_index,
+                          const void *from, void *to, size_t size, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_device_table;
+/** Not while calls run on the context. [serial] */
+DCP_API dcp_status dcp_context_set_device(dcp_context *context, const dcp_device_table *table,
+                                          void *user_data, dcp_error **error);
+
+/** Waits until the background saves started on this context have ended. DCP_TIMEOUT when some go
+ *  on after `timeout_ms` (negative: no deadline); they are not cancelled. */
+DCP_API dcp_status dcp_context_drain(dcp_context *context, int64_t timeout_ms, dcp_error **error);
+
+/* ---- dtypes ----------------------------------------------------------------------------------- */
+
+/** torch's element types. Appended to, never renumbered. */
+enum dcp_dtype {
+  DCP_FLOAT32 = 1,
+  DCP_FLOAT64 = 2,
+  DCP_FLOAT16 = 3,
+  DCP_BFLOAT16 = 4,
+  DCP_INT8 = 5,
+  DCP_INT16 = 6,
+  DCP_INT32 = 7,
+  DCP_INT64 = 8,
+  DCP_UINT8 = 9,
+  DCP_BOOL = 10,
+  DCP_COMPLEX64 = 11,
+  DCP_COMPLEX128 = 12,
+  DCP_COMPLEX32 = 13,
+  DCP_UINT16 = 14,
+  DCP_UINT32 = 15,
+  DCP_UINT64 = 16,
+  DCP_FLOAT8_E4M3FN = 17,
+  DCP_FLOAT8_E4M3FNUZ = 18,
+  DCP_FLOAT8_E5M2 = 19,
+  DCP_FLOAT8_E5M2FNUZ = 20,
+  DCP_FLOAT8_E8M0FNU = 21,
+  DCP_FLOAT4_E2M1FN_X2 = 22, /**< one byte holds two values */
+  DCP_BITS8 = 23,
+  DCP_BITS16 = 24,
+  DCP_BITS1X8 = 25,
+  DCP_BITS2X4 = 26,
+  DCP_BITS4X2 = 27,
+  DCP_QINT8 = 28,
+  DCP_QUINT8 = 29,
+  DCP_QINT32 = 30,
+  DCP_QUINT4X2 = 31,
+  DCP_QUINT2X4 = 32
+};
+/** "float32", or NULL for a number that is no dtype. Static. */
+DCP_API const char *dcp_dtype_name(int32_t dtype);
+/** From "float32" or "torch.float32"; 0 when unknown. */
+DCP_API int32_t dcp_dtype_from_name(const char *name);
+/** Bytes an element; 0 for a number that is no dtype. */
+DCP_API int32_t dcp_dtype_size(int32_t dtype);
+
+/* ---- tensors ---------------------------------------------------------------------------------- */
+
+/** Someone's memory, described. Borrowed for as long as the call that takes it says. */
+typedef struct dcp_tensor_view {
+  uint32_t struct_size; /**< sizeof(dcp_tensor_view) */
+  int32_t dtype;
+  int32_t ndim;         /**< 0 to 64 */
+  int32_t device_type;  /**< DLPack's numbers; 1 is the CPU, and so is 0 */
+  int32_t device_index;
+  int32_t flags;          /**< DCP_TENSOR_* */
+  void *data;             /**< element [0, 0, ...]; may be NULL when there are no elements */
+  const int64_t *shape;   /**< ndim sizes */
+  const int64_t *strides; /**< ndim strides in elements, >= 0; NULL: row-major */
+} dcp_tensor_view;
+enum dcp_tensor_flags {
+  DCP_TENSOR_REQUIRES_GRAD = 1, /**< recorded in the metadata, as stock does */
+  DCP_TENSOR_READ_ONLY = 2      /**< set on views of mapped files */
+};
+
+typedef struct dcp_tensor dcp_tensor; /* memory with a counted owner */
+
+/** Wraps memory. `owner` is [taken]; release(owner) runs when the last user is gone (both may be
+ *  NULL: then the memory must outlive every use). */
+DCP_API dcp_status dcp_tensor_new(const dcp_tensor_view *view, void *owner,
+                                  void (*release)(void *owner), dcp_tensor **out,
+                                  dcp_error **error);
+/** Fresh row-major host memory, 64-byte aligned, not initialised. */
+DCP_API dcp_status dcp_tensor_alloc(int32_t dtype, int32_t ndim, const int64_t *shape,
+                                    dcp_tensor **out, dcp_error **error);
+/** From DLPack: `managed` is a DLManagedTensorVersioned * (versioned != 0) or a DLManagedTensor *,
+ *  [taken]; its deleter runs when the last user is gone. */
+DCP_API dcp_status dcp_tensor_from_dlpack(void *managed, int32_t versioned, dcp_tensor **out,
+                                          dcp_error **error);
+/** To DLPack: *managed is [owned], freed by its own deleter, and shares the memory.
+ *  DCP_UNSUPPORTED for dtypes DLPack has no code for. */
+DCP_API dcp_status dcp_tensor_to_dlpack(const dcp_tensor *tensor, int32_t versioned, void **managed,
+                                        dcp_error **error);
+/** Fills *view (struct_size set by the caller); its pointers are [borrowed] from the tensor. */
+DCP_API dcp_status dcp_tensor_get_view(const dcp_tensor *tensor, dcp_tensor_view *view,
+                                       dcp_error **error);
+DCP_API void dcp_tensor_free(dcp_tensor *tensor);
+
+/* ---- values ----------------------------------------------------------------------------------- */
+
+/** A Python object as plain data. Immutable, counted; parts may be shared, never cyclic. */
+typedef struct dcp_value dcp_value;
+
+enum dcp_value_kind {
+  DCP_VALUE_NONE = 1,
+  DCP_VALUE_BOOL = 2,
+  DCP_VALUE_INT = 3, /**< of any size */
+  DCP_VALUE_FLOAT = 4,
+  DCP_VALUE_COMPLEX = 5,
+  DCP_VALUE_STRING = 6, /**< UTF-8; lone surrogates as three bytes */
+  DCP_VALUE_BYTES = 7,
+  DCP_VALUE_BYTEARRAY = 8,
+  DCP_VALUE_LIST = 9,
+  DCP_VALUE_TUPLE = 10,
+  DCP_VALUE_DICT = 11,
+  DCP_VALUE_ORDERED_DICT = 12,
+  DCP_VALUE_SET = 13,
+  DCP_VALUE_FROZENSET = 14,
+  DCP_VALUE_SIZE = 15,          /**< torch.Size */
+  DCP_VALUE_DTYPE = 16,         /**< text is "float32" */
+  DCP_VALUE_DEVICE = 17,        /**< text is "cpu", "cuda:0" */
+  DCP_VALUE_LAYOUT = 18,        /**< text is "torch.strided" */
+  DCP_VALUE_MEMORY_FORMAT = 19, /**< text is "torch.contiguous_format" */
+  DCP_VALUE_TENSOR = 20,
+  DCP_VALUE_SHARDED_TENSOR = 21, /**< this rank's chunks of a tensor; only in state dicts */
+  DCP_VALUE_OPAQUE = 22,         /**< an object kept byte for byte, not understood */
+  DCP_VALUE_PATH = 23,           /**< a pathlib path: text is the path, global the class */
+  DCP_VALUE_NUMPY_ARRAY = 24,
+  DCP_VALUE_NUMPY_SCALAR = 25,
+  DCP_VALUE_CONSTRUCTED = 26 /**< a call of a known plain constructor: global, arguments, state */
+};
+
+DCP_API int32_t dcp_value_kind_of(const dcp_value *value); /* 0 for NULL */
+
+/* Makers. *out is [owned]; parts given are counted, the caller keeps its own handles. */
+DCP_API dcp_status dcp_value_none(dcp_value **out, dcp_error **error);
+DCP_API dcp_status dcp_value_bool(int32_t boolean, dcp_value **out, dcp_error **error);
+DCP_API dcp_status dcp_value_int(int64_t integer, dcp_value **out, dcp_error **error);
+/** Two's complement, little-endian, any length; no bytes is 0. */
+DCP_API dcp_status dcp_value_big_int(const void *bytes, size_t size, dcp_value **out,
+                                     dcp_error **error);
+DCP_API dcp_status dcp_value_float(double real, dcp_value **out, dcp_error **error);
+DCP_API dcp_status dcp_value_complex(double real, double imaginary, dcp_value **out,
+                                     dcp_error **error);
+/** STRING, BYTES, BYTEARRAY, DTYPE, DEVICE, LAYOUT or MEMORY_FORMAT of these bytes, copied. */
+DCP_API dcp_status dcp_value_text(int32_t kind, const void *bytes, size_t size, dcp_value **out,
+                                  dcp_error **error);
+/** A pathlib path; `global_name` is for example "pathlib.PosixPath". */
+DCP_API dcp_status dcp_value_path(const char *global_name, const char *path, size_t size,
+                                  dcp_value **out, dcp_error **error);
+/** LIST, TUPLE, SET or FROZENSET of `count` values. */
+DCP_API dcp_status dcp_value_sequence(int32_t kind, const dcp_value *const *items, size_t count,
+                                      dcp_value **out, dcp_error **error);
+/** DICT or ORDERED_DICT; keys[i] maps to values[i]. */
+DCP_API dcp_status dcp_value_dict(int32_t kind, const dcp_value *const *keys,
+                                  const dcp_value *const *values, size_t count, dcp_value **out,
+                                  dcp_error **error);
+DCP_API dcp_status dcp_value_size(const int64_t *sizes, size_t count, dcp_value **out,
+                                  dcp_error **error);
+/** TENSOR, NUMPY_ARRAY or NUMPY_SCALAR (0-d). The tensor's memory is shared. */
+DCP_API dcp_status dcp_value_tensor(int32_t kind, const dcp_tensor *tensor, dcp_value **out,
+                                    dcp_error **error);
+/** This rank's `count` chunks of a tensor of `ndim` global sizes: chunk i is shards[i], placed at
+ *  offsets[i * ndim .. + ndim). With no chunks `dtype` says the element type. */
+DCP_API dcp_status dcp_value_sharded_tensor(int32_t dtype, int32_t ndim, const int64_t *global_shape,
+                                            const dcp_tensor *const *shards, const int64_t *offsets,
+                                            size_t count, dcp_value **out, dcp_error **error);
+/** An object pickled elsewhere: `pickled` is a whole torch.save blob, copied. `global_name` is for
+ *  messages ("module.Class"). */
+DCP_API dcp_status dcp_value_opaque(const char *global_name, const void *pickled, size_t size,
+                                    dcp_value **out, dcp_error **error);
+/** `arguments` is a tuple; `state` may be NULL. DCP_UNSUPPORTED unless the global is on the list in
+ *  docs/format.md. */
+DCP_API dcp_status dcp_value_constructed(const char *global_name, const dcp_value *arguments,
+                                         const dcp_value *state, dcp_value **out, dcp_error **error);
+
+/* Readers. The wrong kind is DCP_INVALID_ARGUMENT. */
+DCP_API dcp_status dcp_value_get_bool(const dcp_value *value, int32_t *out, dcp_error **error);
+/** DCP_LIMIT when it does not fit: then dcp_value_get_text gives the bytes. */
+DCP_API dcp_status dcp_value_get_int(const dcp_value *value, int64_t *out, dcp_error **error);
+DCP_API dcp_status dcp_value_get_float(const dcp_value *value, double *out, dcp_error **error);
+DCP_API dcp_status dcp_value_get_complex(const dcp_value *value, double *real, double *imaginary,
+                                         dcp_error **error);
+/** STRING, BYTES, BYTEARRAY, INT (two's complement), DTYPE, DEVICE, LAYOUT, MEMORY_FORMAT, PATH;
+ *  OPAQUE: its pickled bytes. [borrowed], not NUL-terminated. */
+DCP_API dcp_status dcp_value_get_text(const dcp_value *value, const char **bytes, size_t *size,
+                                      dcp_error **error);
+/** OPAQUE, PATH, CONSTRUCTED: "module.name". [borrowed] */
+DCP_API dcp_status dcp_value_get_global(const dcp_value *value, const char **out, dcp_error **error);
+/** Items of sequences and sets, entries of dicts, dimensions of sizes, chunks of sharded tensors;
+ *  0 for other kinds. */
+DCP_API size_t dcp_value_count(const dcp_value *value);
+/** Item of a sequence or set, value of a dict's entry. *out is [owned]. */
+DCP_API dcp_status dcp_value_at(const dcp_value *value, size_t index, dcp_value **out,
+                                dcp_error **error);
+DCP_API dcp_status dcp_value_key_at(const dcp_value *value, size_t index, dcp_value **out,
+                                    dcp_error **error);
+/** A dict's value under a string key; DCP_NOT_FOUND. *out is [owned]. */
+DCP_API dcp_status dcp_value_find(const dcp_value *value, const char *key, size_t key_size,
+                                  dcp_value **out, dcp_error **error);
+/** SIZE and SHARDED_TENSOR (its global shape): `*sizes` [borrowed], `*count` of them. */
+DCP_API dcp_status dcp_value_get_sizes(const dcp_value *value, const int64_t **sizes, size_t *count,
+                                       dcp_error **error);
+/** TENSOR, NUMPY_ARRAY, NUMPY_SCALAR; chunk `index` of a SHARDED_TENSOR. *out is [owned]. */
+DCP_API dcp_status dcp_value_get_tensor(const dcp_value *value, size_t index, dcp_tensor **out,
+                                        dcp_error **error);
+/** CONSTRUCTED: [owned]; *state is NULL when there is none. */
+DCP_API dcp_status dcp_value_get_constructed(const dcp_value *value, dcp_value **arguments,
+                                             dcp_value **state, dcp_error **error);
+/** 1 when kind, shape and content are equal; tensors bit for bit, NaN equal to itself. */
+DCP_API int32_t dcp_value_equal(const dcp_value *a, const dcp_value *b);
+/** Python-like text for people, at most a few KiB. *out is [owned] by dcp_string_free. */
+DCP_API dcp_status dcp_value_to_string(const dcp_value *value, char **out, dcp_error **error);
+DCP_API void dcp_value_free(dcp_value *value);
+DCP_API void dcp_string_free(char *string);
+
+/* ---- state dict ------------------------------------------------------------------------------- */
+
+/** What is saved, or loaded into: names and values, in insertion order. [serial] */
+typedef struct dcp_state_dict dcp_state_dict;
+
+DCP_API dcp_status dcp_state_dict_new(dcp_state_dict **out, dcp_error **error);
+/** Sets or replaces. Values that are dicts, and lists that hold tensors, are flattened by upstream's
+ *  rules when saved: "model" -> {"weight": t} becomes "model.weight". The value is counted. */
+DCP_API dcp_status dcp_state_dict_set(dcp_state_dict *state, const char *name, size_t name_size,
+                                      const dcp_value *value, dcp_error **error);
+/** Same for a tensor in the caller's memory, which must stay valid and unchanged while the state
+ *  dict is in use by a call (dcp_save_async copies it before it returns). */
+DCP_API dcp_status dcp_state_dict_set_tensor(dcp_state_dict *state, const char *name,
+                                             size_t name_size, const dcp_tensor_view *view,
+                                             dcp_error **error);
+DCP_API size_t dcp_state_dict_count(const dcp_state_dict *state);
+/** `*name` is [borrowed] until the state dict changes, `*value` [owned]; each may be NULL. */
+DCP_API dcp_status dcp_state_dict_at(const dcp_state_dict *state, size_t index, const char **name,
+                                     size_t *name_size, dcp_value **value, dcp_error **error);
+DCP_API void dcp_state_dict_free(dcp_state_dict *state);
+
+/* ---- storage ---------------------------------------------------------------------------------- */
+
+/** One checkpoint's folder, wherever it lives. */
+typedef struct dcp_storage dcp_storage;
+
+typedef struct dcp_storage_options {
+  uint32_t struct_size;
+  int32_t allow_symlinks; /**< 0; 1 follows links inside the folder, to regular files only */
+  int32_t io_uring;       /**< 1; 0 never uses it */
+  int32_t direct;         /**< 1; 0 never uses O_DIRECT */
+} dcp_storage_options;
+DCP_API void dcp_storage_options_init(dcp_storage_options *options, size_t struct_size);
+
+/** By path ("ckpt/step_100") or URL ("file:///ckpt/step_100"). The folder need not exist yet.
+ *  DCP_UNSUPPORTED names an unknown scheme. */
+DCP_API dcp_status dcp_storage_open(const char *where, const dcp_storage_options *options,
+                                    dcp_storage **out, dcp_error **error);
+/** Files in memory, gone with the last user. */
+DCP_API dcp_status dcp_storage_memory(dcp_storage **out, dcp_error **error);
+DCP_API void dcp_storage_free(dcp_storage *storage);
+/** For messages: the folder's path or URL. [borrowed] */
+DCP_API const char *dcp_storage_location(const dcp_storage *storage);
+
+/** Receives names from dcp_storage_table.list; `name` is copied. */
+typedef void (*dcp_name_sink)(void *sink, const char *name);
+
+/** A store of the caller's own. Paths are relative to the checkpoint's folder, checked before they
+ *  get here: no "..", not absolute, not empty. Members are [any]; one `file` is used by one thread
+ *  at a time when writing, by any when reading. */
+typedef struct dcp_storage_table {
+  uint64_t struct_size;
+  /** must. Makes the folder and its parents if missing. */
+  dcp_status (*make_root)(void *user_data, dcp_error **error);
+  /** must. Creates or truncates; *file is passed to the members below. `expected_size` is a hint,
+   *  0 unknown. */
+  dcp_status (*create)(void *user_data, const char *path, uint64_t expected_size, void **file,
+                       dcp_error **error);
+  /** must. Stores data at offset; ranges never overlap, and come in ascending order. */
+  dcp_status (*write)(void *user_data, void *file, uint64_t offset, const void *data, size_t size,
+                      dcp_error **error);
+  /** must. Sets the size, makes the data durable when asked, closes: `file` is gone, also on
+   *  failure. */
+  dcp_status (*finish)(void *user_data, void *file, uint64_t size, int32_t durable,
+                       dcp_error **error);
+  /** must. Closes an unfinished file, on failure of the save; the library then calls remove. */
+  void (*abort)(void *user_data, void *file);
+  /** must. DCP_NOT_FOUND when missing. What it shows may not change when the name is renamed over. */
+  dcp_status (*open)(void *user_data, const char *path, void **file, uint64_t *size,
+                     dcp_error **error);
+  /** must. Fills `data` wholly; too few bytes is DCP_CORRUPT. */
+  dcp_status (*read)(void *user_data, void *file, uint64_t offset, void *data, size_t size,
+                     dcp_error **error);
+  /** must. Ends reading. */
+  void (*close)(void *user_data, void *file);
+  /** must. Atomic: readers see the old file or the new one. */
+  dcp_status (*rename)(void *user_data, const char *from, const char *to, dcp_error **error);
+  /** must. DCP_NOT_FOUND when missing. */
+  dcp_status (*remove)(void *user_data, const char *path, dcp_error **error);
+  /** must. Calls add(sink, name) for each file in the folder. A missing folder is DCP_NOT_FOUND. */
+  dcp_status (*list)(void *user_data, dcp_name_sink add, void *sink, dcp_error **error);
+  /** may. Makes creations, renames and removals durable; NULL: they are at once. */
+  dcp_status (*sync_folder)(void *user_data, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_storage_table;
+/** `location` is for messages and the default checkpoint id, copied. */
+DCP_API dcp_status dcp_storage_new(const dcp_storage_table *table, void *user_data,
+                                   const char *location, dcp_storage **out, dcp_error **error);
+
+/* ---- transforms ------------------------------------------------------------------------------- */
+
+/** Receives transformed bytes. Returns DCP_OK or a status to be handed on. */
+typedef dcp_status (*dcp_byte_sink)(void *sink, const void *data, size_t size);
+
+enum dcp_transform_direction { DCP_ENCODE = 1, DCP_DECODE = 2 };
+
+/** A stream transform: upstream's stream extensions. Items carry its "<name>/<version>". */
+typedef struct dcp_transform_table {
+  uint64_t struct_size;
+  /** must. Begins one item. `version` is what the file says (decoding) or the registered one. */
+  dcp_status (*start)(void *user_data, int32_t direction, const char *version, void **stream,
+                      dcp_error **error);
+  /** must. Takes input in any split, gives output through write(sink, ...), now or later. */
+  dcp_status (*push)(void *user_data, void *stream, const void *data, size_t size,
+                     dcp_byte_sink write, void *sink, dcp_error **error);
+  /** must. Gives what is left. DCP_CORRUPT when decoding an incomplete stream. */
+  dcp_status (*finish)(void *user_data, void *stream, dcp_byte_sink write, void *sink,
+                       dcp_error **error);
+  /** must. Ends the stream, finished or not. */
+  void (*end)(void *user_data, void *stream);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_transform_table;
+/** Registers "name" ("stream.rot13") at "version" ("1"). DCP_ALREADY_EXISTS for a taken name. Not
+ *  while calls run on the context. [serial] */
+DCP_API dcp_status dcp_context_add_transform(dcp_context *context, const char *name,
+                                             const char *version, const dcp_transform_table *table,
+                                             void *user_data, dcp_error **error);
+
+/* ---- save ------------------------------------------------------------------------------------- */
+
+enum dcp_dialect {
+  DCP_DIALECT_DEFAULT = 0,  /**< read by torch 2.4 to 2.15 */
+  DCP_DIALECT_TORCH_2_1 = 1 /**< 2.1's classes, read by every version */
+};
+
+typedef struct dcp_save_options {
+  uint32_t struct_size;
+  int32_t overwrite;       /**< 1; 0 makes an existing checkpoint DCP_ALREADY_EXISTS */
+  int32_t durable;         /**< 1: on return the checkpoint survives a power cut */
+  int32_t flatten;         /**< 1; 0 keeps the top level's names and stores nested values as objects */
+  int32_t files;           /**< 1: data files a rank (upstream's thread_count) */
+  int32_t file_per_item;   /**< 0; 1 is upstream's single_file_per_rank=False */
+  int32_t dialect;         /**< DCP_DIALECT_DEFAULT */
+  int32_t block_checksums; /**< 1: lets slices be checked; ignored by stock */
+  int64_t timeout_ms;      /**< 600000: silence of another rank; negative waits for ever */
+  const char *const *transforms; /**< NULL; names ("stream.zstd") from the context's registry */
+  size_t transform_count;        /**< 0 */
+  const char *checkpoint_id;     /**< NULL: the storage's location */
+  dcp_cancel *cancel;            /**< NULL */
+} dcp_save_options;
+DCP_API void dcp_save_options_init(dcp_save_options *options, size_t struct_size);
+
+typedef struct dcp_save_report dcp_save_report;
+DCP_API const char *dcp_save_report_save_id(const dcp_save_report *report); /* [borrowed] */
+DCP_API uint64_t dcp_save_report_bytes(const dcp_save_report *report); /* written by this rank */
+DCP_API uint64_t dcp_save_report_items(const dcp_save_report *report);
+DCP_API uint64_t dcp_save_report_files(const dcp_save_report *report);
+DCP_API size_t dcp_save_report_warning_count(const dcp_save_report *report);
+DCP_API const char *dcp_save_report_warning(const dcp_save_report *report, size_t index);
+DCP_API void dcp_save_report_free(dcp_save_report *report);
+
+/** Saves and commits. At every instant a reader finds the old checkpoint or the new one; after an
+ *  error the old one, and no half files. `report` may be NULL, else *report is [owned]. */
+DCP_API dcp_status dcp_save(dcp_context *context, dcp_storage *storage, const dcp_state_dict *state,
+                            const dcp_save_options *options, dcp_save_report **report,
+                            dcp_error **error);
+
+typedef struct dcp_future dcp_future;
+
+/** Copies every tensor of `state`, then saves in the background: all arguments may change or go once
+ *  this returns. */
+DCP_API dcp_status dcp_save_async(dcp_context *context, dcp_storage *storage,
+                                  const dcp_state_dict *state, const dcp_save_options *options,
+                                  dcp_future **out, dcp_error **error);
+/** Waits for the end and gives the save's own status and error, again and again. DCP_TIMEOUT after
+ *  `timeout_ms` (negative: no deadline) leaves the work running. `report` as in dcp_save. */
+DCP_API dcp_status dcp_future_wait(dcp_future *future, int64_t timeout_ms, dcp_save_report **report,
+                                   dcp_error **error);
+DCP_API int32_t dcp_future_done(const dcp_future *future);
+/** A request; the future then ends with DCP_CANCELLED unless the commit was already made. */
+DCP_API void dcp_future_cancel(dcp_future *future);
+/** Calls done(user_data) exactly once, when the save has ended: on its thread, or at once on this
+ *  one when it already has. user_data is [taken]; destroy (may be NULL) follows the call. */
+DCP_API dcp_status dcp_future_on_done(dcp_future *future, void (*done)(void *user_data),
+                                      void *user_data, void (*destroy)(void *user_data),
+                                      dcp_error **error);
+DCP_API void dcp_future_free(dcp_future *future); /* detaches: never cancels, never blocks */
+
+/* ---- load ------------------------------------------------------------------------------------- */
+
+typedef struct dcp_load_options {
+  uint32_t struct_size;
+  int32_t allow_partial; /**< 0; 1 leaves what is missing as it was, and reports it */
+  int32_t allow_cast;    /**< 1 as upstream, reported; 0 makes another dtype DCP_MISMATCH */
+  int32_t verify;        /**< 1: check every checksum over what is read */
+  int32_t flatten;       /**< 1: the state dict is flattened, as when saved */
+  int32_t reserved;      /**< 0 */
+  int64_t timeout_ms;    /**< 600000 */
+  dcp_cancel *cancel;    /**< NULL */
+} dcp_load_options;
+DCP_API void dcp_load_options_init(dcp_load_options *options, size_t struct_size);
+
+/** What a load did, what upstream does without a word included. */
+typedef struct dcp_load_report dcp_load_report;
+enum dcp_load_list {
+  DCP_LOADED = 1,
+  DCP_MISSING = 2,    /**< asked for, not in the checkpoint */
+  DCP_UNEXPECTED = 3, /**< in the checkpoint, not asked for */
+  DCP_CAST = 4,       /**< "name: float32 -> bfloat16" */
+  DCP_UNCOVERED = 5   /**< "name: 12 of 24 elements": no chunk holds them; they kept their values */
+};
+DCP_API size_t dcp_load_report_count(const dcp_load_report *report, int32_t list);
+/** Line `index` of a list, `*text` [borrowed] with its length. */
+DCP_API dcp_status dcp_load_report_at(const dcp_load_report *report, int32_t list, size_t index,
+                                      const char **text, size_t *size, dcp_error **error);
+/** Objects read for leaves of the state dict that are not tensors. */
+DCP_API size_t dcp_load_report_object_count(const dcp_load_report *report);
+/** Flat name [borrowed]; path (tuple of strings and integers from the root) and value [owned]; each
+ *  out pointer may be NULL. */
+DCP_API dcp_status dcp_load_report_object(const dcp_load_report *report, size_t index,
+                                          const char **name, size_t *name_size, dcp_value **path,
+                                          dcp_value **value, dcp_error **error);
+DCP_API uint64_t dcp_load_report_bytes_read(const dcp_load_report *report);
+DCP_API uint64_t dcp_load_report_bytes_unverified(const dcp_load_report *report);
+DCP_API void dcp_load_report_free(dcp_load_report *report);
+
+/** Fills the tensors of `state` in place, from whatever chunks the checkpoint was cut into. After an
+ *  error they may be partly filled. `report` may be NULL, else *report is [owned]. */
+DCP_API dcp_status dcp_load(dcp_context *context, dcp_storage *storage, const dcp_state_dict *state,
+                            const dcp_load_options *options, dcp_load_report **report,
+                            dcp_error **error);
+
+/* ---- open for reading ------------------------------------------------------------------------- */
+
+/** A checkpoint open for reading. Remembers its metadata; opens data files when first needed. */
+typedef struct dcp_checkpoint dcp_checkpoint;
+
+typedef struct dcp_open_options {
+  uint32_t struct_size;
+  int32_t verify;     /**< 1: check every checksum over what is read */
+  dcp_cancel *cancel; /**< NULL */
+} dcp_open_options;
+DCP_API void dcp_open_options_init(dcp_open_options *options, size_t struct_size);
+
+DCP_API dcp_status dcp_checkpoint_open(dcp_context *context, dcp_storage *storage,
+                                       const dcp_open_options *options, dcp_checkpoint **out,
+                                       dcp_error **error);
+DCP_API void dcp_checkpoint_free(dcp_checkpoint *checkpoint);
+
+enum dcp_entry_kind { DCP_ENTRY_TENSOR = 1, DCP_ENTRY_OBJECT = 2 };
+
+/** One name of a checkpoint. Pointers are [borrowed] from the checkpoint. */
+typedef struct dcp_entry_info {
+  uint32_t struct_size; /**< set by the caller */
+  int32_t kind;
+  const char *name;
+  size_t name_size;
+  const char *dtype_name; /**< "float32"; NULL for objects */
+  const int64_t *shape;   /**< ndim global sizes */
+  int32_t ndim;
+  int32_t dtype;         /**< 0: an object, or a dtype the library does not know */
+  uint64_t bytes;        /**< of the whole tensor; objects: of the item */
+  uint64_t stored_bytes; /**< of its items in the data files, after transforms */
+  uint64_t chunk_count;
+} dcp_entry_info;
+
+/** One chunk of a tensor, or the one item of an object. Pointers are [borrowed]. */
+typedef struct dcp_chunk_info {
+  uint32_t struct_size; /**< set by the caller */
+  int32_t ndim;
+  const int64_t *offsets; /**< in the global tensor */
+  const int64_t *sizes;
+  const char *file;       /**< NULL when the metadata says nothing of where it is */
+  uint64_t offset;        /**< of the item in the file */
+  uint64_t length;        /**< of the item in the file, after transforms */
+  const char *transforms; /**< descriptors, comma separated; "" for none */
+} dcp_chunk_info;
+
+DCP_API size_t dcp_checkpoint_count(const dcp_checkpoint *checkpoint);
+/** Index of a name; DCP_NOT_FOUND, the message tells near names. */
+DCP_API dcp_status dcp_checkpoint_find(const dcp_checkpoint *checkpoint, const char *name,
+                                       size_t name_size, size_t *index, dcp_error **error);
+DCP_API dcp_status dcp_checkpoint_entry(const dcp_checkpoint *checkpoint, size_t index,
+                                        dcp_entry_info *info, dcp_error **error);
+DCP_API dcp_status dcp_checkpoint_chunk(const dcp_checkpoint *checkpoint, size_t index,
+                                        uint64_t chunk, dcp_chunk_info *info, dcp_error **error);
+/** The way from the root of the nested state dict: a tuple of strings and integers, [owned]. Of the
+ *  name alone when the checkpoint does not say. */
+DCP_API dcp_status dcp_checkpoint_path(const dcp_checkpoint *checkpoint, size_t index,
+                                       dcp_value **out, dcp_error **error);
+
+enum dcp_property {
+  DCP_PROPERTY_CHECKPOINT_ID = 1,
+  DCP_PROPERTY_SAVE_ID = 2,
+  DCP_PROPERTY_VERSION = 3,    /**< "1.0.0" */
+  DCP_PROPERTY_CHECKSUMMED = 4 /**< "1" when `.metadata` itself carries a checksum that matched */
+};
+/** [borrowed]; NULL when the checkpoint does not say. */
+DCP_API const char *dcp_checkpoint_property(const dcp_checkpoint *checkpoint, int32_t property);
+/** What the metadata holds beside what is used: strays, unknown globals. One line each. */
+DCP_API size_t dcp_checkpoint_note_count(const dcp_checkpoint *checkpoint);
+DCP_API const char *dcp_checkpoint_note(const dcp_checkpoint *checkpoint, size_t index);
+
+/** The whole tensor in fresh memory, put together from its chunks. *out is [owned]. */
+DCP_API dcp_status dcp_checkpoint_tensor(dcp_checkpoint *checkpoint, size_t index, dcp_tensor **out,
+                                         dcp_error **error);
+/** Elements offsets[d] + i * steps[d] of each dimension, i < dest->shape[d], into `dest`; another
+ *  dtype is cast as torch casts. steps NULL: 1. `unverified_bytes` (may be NULL): how many of the
+ *  bytes had no checksum to check. */
+DCP_API dcp_status dcp_checkpoint_read(dcp_checkpoint *checkpoint, size_t index,
+                                       const int64_t *offsets, const int64_t *steps,
+                                       const dcp_tensor_view *dest, uint64_t *unverified_bytes,
+                                       dcp_error **error);
+/** A read-only view of one chunk in the mapped file, no copy, nothing verified. DCP_UNSUPPORTED,
+ *  with the reason, where the bytes cannot be used in place. Invalid when another program truncates
+ *  the file; our own saves never do. */
+DCP_API dcp_status dcp_checkpoint_map(dcp_checkpoint *checkpoint, size_t index, uint64_t chunk,
+                                      dcp_tensor **out, dcp_error **error);
+/** An object's value, OPAQUE when its classes are not on the list in docs/format.md. [owned] */
+DCP_API dcp_status dcp_checkpoint_object(dcp_checkpoint *checkpoint, size_t index, dcp_value **out,
+                                         dcp_error **error);
+/** The item as torch.save wrote it, transforms undone: BYTES value, [owned]. */
+DCP_API dcp_status dcp_checkpoint_item(dcp_checkpoint *checkpoint, size_t index, uint64_t chunk,
+                                       dcp_value **out, dcp_error **error);
+/** Everything, read now: a dict, nested by the saved paths (nested != 0) or flat. [owned] */
+DCP_API dcp_status dcp_checkpoint_read_all(dcp_checkpoint *checkpoint, int32_t nested,
+                                           dcp_value **out, dcp_error **error);
+
+/* ---- verify ----------------------------------------------------------------------------------- */
+
+/** One damaged place. Pointers are [borrowed] from the report, or valid during the callback. */
+typedef struct dcp_damage {
+  uint64_t struct_size;
+  const char *name; /**< of the tensor or object; "" for a file as a whole */
+  size_t name_size;
+  const char *file; /**< "" when no file is meant */
+  uint64_t offset;  /**< of the item in the file */
+  const dcp_error *error;
+} dcp_damage;
+
+typedef struct dcp_verify_table {
+  uint64_t struct_size;
+  /** must. As damage is found, one call at a time. */
+  void (*on_damage)(void *user_data, const dcp_damage *damage);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_verify_table;
+
+typedef struct dcp_verify_report dcp_verify_report;
+DCP_API uint64_t dcp_verify_report_items(const dcp_verify_report *report);
+/** Items whose writer left no checksum: read, and found well-formed only. */
+DCP_API uint64_t dcp_verify_report_unchecked(const dcp_verify_report *report);
+DCP_API uint64_t dcp_verify_report_bytes(const dcp_verify_report *report);
+DCP_API size_t dcp_verify_report_damage_count(const dcp_verify_report *report);
+DCP_API dcp_status dcp_verify_report_damage(const dcp_verify_report *report, size_t index,
+                                            dcp_damage *out, dcp_error **error);
+DCP_API size_t dcp_verify_report_note_count(const dcp_verify_report *report);
+DCP_API const char *dcp_verify_report_note(const dcp_verify_report *report, size_t index);
+DCP_API void dcp_verify_report_free(dcp_verify_report *report);
+
+/** Reads every item and checks every checksum there is; goes on after damage. DCP_CORRUPT when
+ *  there was any; *report (may be NULL, [owned]) is set in both cases. `table` and `cancel` may be
+ *  NULL. */
+DCP_API dcp_status dcp_checkpoint_verify(dcp_checkpoint *checkpoint, const dcp_verify_table *table,
+                                         void *user_data, dcp_cancel *cancel,
+                                         dcp_verify_report **report, dcp_error **error);
+
+/* ---- copy ------------------------------------------------------------------------------------- */
+
+/** Saves an open checkpoint somewhere else, with other options: number of files, transforms,
+ *  dialect. Streams: memory stays within the context's budget and the largest object. Every
+ *  checksum is checked on the way. */
+DCP_API dcp_status dcp_checkpoint_copy(dcp_checkpoint *checkpoint, dcp_storage *destination,
+                                       const dcp_save_options *options, dcp_save_report **report,
+                                       dcp_error **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DCP_H */
