@@ -15,8 +15,9 @@ struct LocalStoreOptions {
   bool direct = true;           // O_DIRECT where the file system takes it
 };
 
-// "folder/path" or "file:///folder/path". Another "scheme://" is kUnsupported and named. The
-// folder need not exist (Open and List then say kNotFound).
+// "folder/path", "file:///folder/path" (percent-decoded), or "memory://" for an empty memory store
+// of its own. Another "scheme://" is kUnsupported and named. The folder need not exist (Open and
+// List then say kNotFound).
 Result<std::unique_ptr<Store>> OpenStore(std::string_view where, const LocalStoreOptions& options);
 
 // Its own files in memory; two handles on one store share a std::shared_ptr. MakeRoot is a no-op.

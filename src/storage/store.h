@@ -1,7 +1,8 @@
 // The only door to where checkpoints live. A store is rooted at one checkpoint folder; paths are
-// relative, '/'-separated, and are refused (kInvalidArgument) when empty, absolute, holding NUL or
-// a ".." component. The memory store (storage/memory/) is the example to read before writing a
-// backend; tests/conformance/store_suite is what a backend must pass.
+// relative, '/'-separated, and are refused (kInvalidArgument) when empty, absolute, longer than
+// 4095 bytes (a name: 255), holding NUL or a component that is empty, "." or "..". The memory store
+// (storage/memory/) is the example to read before writing a backend; tests/conformance/store_suite
+// is what a backend must pass.
 #ifndef DCP_STORAGE_STORE_H_
 #define DCP_STORAGE_STORE_H_
 
