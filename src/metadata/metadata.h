@@ -7,12 +7,12 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/shape.h"
+#include "metadata/id_table.h"
 
 namespace dcp {
 
@@ -85,12 +85,15 @@ struct Metadata {
   // True when a checksum trailer was there and matched (files of ours).
   bool checksummed = false;
 
-  // Index into entries, or nullopt. Built by BuildIndex, which decoding and planning call.
+  // Index into entries, or nullopt. By the table that BuildIndex makes (decoding and planning call
+  // it), or, while the number of entries is another, by looking at every entry. Of several entries
+  // with one name, the first. Call BuildIndex again after renaming or reordering entries.
   std::optional<size_t> Find(std::string_view name) const;
   void BuildIndex();
 
  private:
-  std::unordered_map<std::string_view, uint32_t> index_;  // keys borrow entries' names
+  IdTable index_;
+  size_t indexed_ = 0;  // entries that index_ covers
 };
 
 }  // namespace dcp
