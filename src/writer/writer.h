@@ -19,7 +19,7 @@
 namespace dcp {
 
 struct WriteJob {
-  std::string_view name;          // for messages
+  std::string_view name;           // for messages
   const Tensor* tensor = nullptr;  // exactly one of the two
   const Value* object = nullptr;
   int64_t global_bytes = 0;  // of the whole tensor: what upstream balances files by
@@ -35,9 +35,9 @@ struct WriterOptions {
   // can be mapped and read with O_DIRECT. Items below are packed without gaps.
   uint64_t align_from = 1 << 20;
   std::vector<std::shared_ptr<const Transform>> transforms;
-  std::shared_ptr<BufferPool> pool;    // must
-  DeviceCopier* copier = nullptr;      // may: for tensors that are not on the CPU
-  Progress* progress = nullptr;        // may: advanced by payload bytes and items
+  std::shared_ptr<BufferPool> pool;  // must
+  DeviceCopier* copier = nullptr;    // may: for tensors that are not on the CPU
+  Progress* progress = nullptr;      // may: advanced by payload bytes and items
   CancelToken cancel;
   std::function<std::string(size_t)> file_name;  // of data file n: "__0_3.distcp"
 };
