@@ -55,7 +55,7 @@ class Writer {
   std::string* out_;
   int protocol_;
   uint32_t memo_next_ = 0;
-  std::unordered_map<std::string, uint32_t> interned_;  // "module\nname" or text -> memo index
+  std::unordered_map<std::string, uint32_t> interned_;  // private keys -> memo index
 };
 
 }  // namespace dcp::pickle

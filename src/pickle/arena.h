@@ -1,0 +1,90 @@
+// The arena behind a Graph: eight bytes a node, children in one shared array of links, and side
+// tables for what does not fit. Private to this room.
+#ifndef DCP_PICKLE_ARENA_H_
+#define DCP_PICKLE_ARENA_H_
+
+#include <deque>
+#include <string>
+
+#include "pickle/graph.h"
+#include "pickle/pod_array.h"
+
+namespace dcp::pickle {
+
+// Integers in [0, 2^30) are no nodes: they lie in the id itself.
+inline constexpr NodeId kImmediate = 0x80000000;
+inline constexpr uint32_t kImmediateEnd = 1u << 30;
+inline bool IsImmediate(NodeId node) { return node >= kImmediate; }
+// Nodes that every graph begins with.
+inline constexpr NodeId kNoneNode = 0;
+inline constexpr NodeId kFalseNode = 1;
+inline constexpr NodeId kTrueNode = 2;
+inline constexpr NodeId kEmptyTupleNode = 3;
+
+// How the node's 27 extra bits and its payload are read, by kind:
+//   kBool             payload 0 or 1
+//   kInt              plain: 26 high bits, 32 low bits, signed; else payload indexes `integers`
+//   kFloat            payload indexes `floats`
+//   texts             plain: 20 bits length, 6 high and 32 low bits of the offset in the input;
+//                     else payload indexes `texts`
+//   kGlobal           module and name are the nodes links[payload], links[payload + 1]
+//   containers        see Layout
+//   kReduce           plain: callee in 26 bits, arguments in payload; else payload indexes
+//   `objects` kNewObject        plain: callee in 26 bits, state in payload, arguments empty; else
+//   likewise kPersistentId     payload is the operand
+struct Node {
+  uint32_t head;  // kind in the low 5 bits, extra bits above
+  uint32_t payload;
+
+  NodeKind kind() const { return static_cast<NodeKind>(head & 31); }
+  bool plain() const { return (head & 32) == 0; }
+  uint32_t rest() const { return head >> 6; }  // the 26 bits above the "plain" bit
+};
+static_assert(sizeof(Node) == 8);
+
+inline Node PlainNode(NodeKind kind, uint32_t rest, uint32_t payload) {
+  return {static_cast<uint32_t>(kind) | rest << 6, payload};
+}
+inline Node SideNode(NodeKind kind, size_t index) {
+  return {static_cast<uint32_t>(kind) | 32, static_cast<uint32_t>(index)};
+}
+inline constexpr uint32_t kRestEnd = 1u << 26;
+
+// Children of a container: plain with rest 0 or 1: that many, the one in `payload` itself; plain
+// with a greater rest: rest links from links[payload] on; else payload indexes `runs`.
+struct Run {
+  uint32_t begin = 0;
+  uint32_t size = 0;
+  uint32_t capacity = 0;
+};
+
+struct ObjectRecord {
+  NodeId callee = kNoNode;
+  NodeId arguments = kNoNode;
+  NodeId keywords = kNoNode;
+  NodeId state = kNoNode;
+  Run items;
+  Run pairs;
+};
+
+inline constexpr uint32_t kTextLengthBits = 20;
+inline constexpr uint64_t kTextOffsetEnd = 1ull << 38;
+
+// Filled by RunMachine, then read only.
+struct Arena {
+  Bytes input;
+  NodeId root = kNoNode;
+  size_t consumed = 0;
+  PodArray<Node> nodes;
+  PodArray<NodeId> links;
+  PodArray<Run> runs;
+  PodArray<ObjectRecord> objects;
+  PodArray<int64_t> integers;
+  PodArray<double> floats;
+  PodArray<std::string_view> texts;
+  std::deque<std::string> owned;  // what `texts` points to when it is not the input
+};
+
+}  // namespace dcp::pickle
+
+#endif  // DCP_PICKLE_ARENA_H_

@@ -1,0 +1,71 @@
+// Adds nodes to an arena, choosing the smallest form for each.
+#ifndef DCP_PICKLE_BUILDER_H_
+#define DCP_PICKLE_BUILDER_H_
+
+#include <string>
+
+#include "pickle/arena.h"
+
+namespace dcp::pickle {
+
+// Functions that return false do so when the arena's 32-bit indices are used up. All throw
+// std::bad_alloc.
+class Builder {
+ public:
+  explicit Builder(Arena* arena);
+
+  // Nodes and links so far.
+  size_t used() const { return arena_.nodes.size() + arena_.links.size(); }
+  NodeKind kind(NodeId node) const {
+    return IsImmediate(node) ? NodeKind::kInt : arena_.nodes[node].kind();
+  }
+
+  NodeId Int(int64_t value) {
+    if (value >= 0 && value < int64_t{kImmediateEnd}) {
+      return kImmediate | static_cast<NodeId>(value);
+    }
+    return WideInt(value);
+  }
+  NodeId Float(double value);
+  // kString, kBytes, kByteArray or kBigInt, lying at `offset` in the input.
+  NodeId Text(NodeKind kind, uint64_t offset, uint64_t length) {
+    if (length >> kTextLengthBits == 0 && offset < kTextOffsetEnd) {
+      const uint64_t rest = offset >> 32 << kTextLengthBits | length;
+      return Add(PlainNode(kind, static_cast<uint32_t>(rest), static_cast<uint32_t>(offset)));
+    }
+    return LongText(kind, offset, length);
+  }
+  NodeId OwnedText(NodeKind kind, std::string text);
+  NodeId Global(NodeId module, NodeId name);
+  NodeId PersistentId(NodeId operand) {
+    return Add(PlainNode(NodeKind::kPersistentId, 0, operand));
+  }
+  // `arguments` is a tuple.
+  NodeId Reduce(NodeId callee, NodeId arguments);
+  NodeId NewObject(NodeId callee, NodeId arguments, NodeId keywords);
+  bool Container(NodeKind kind, const NodeId* children, size_t count, NodeId* out);
+
+  // Adds to a container or to what was called: items, or pairs (keys and values in turn).
+  bool AddItems(NodeId target, const NodeId* items, size_t count);
+  bool AddPairs(NodeId target, const NodeId* pairs, size_t count);
+  // False when the object has a state already. `target` is kReduce or kNewObject.
+  bool SetState(NodeId target, NodeId state);
+
+ private:
+  NodeId Add(Node node) {
+    arena_.nodes.push_back(node);
+    return static_cast<NodeId>(arena_.nodes.size() - 1);
+  }
+  NodeId WideInt(int64_t value);
+  NodeId LongText(NodeKind kind, uint64_t offset, uint64_t length);
+  NodeId AddRecord(NodeKind kind, const ObjectRecord& record);
+  ObjectRecord& Record(NodeId object);
+  bool ExtendRun(Run* run, const NodeId* links, size_t count);
+  bool ExtendContainer(NodeId target, const NodeId* children, size_t count);
+
+  Arena& arena_;
+};
+
+}  // namespace dcp::pickle
+
+#endif  // DCP_PICKLE_BUILDER_H_

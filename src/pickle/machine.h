@@ -1,0 +1,16 @@
+// The opcode machine: runs one pickle and leaves its graph in an arena.
+#ifndef DCP_PICKLE_MACHINE_H_
+#define DCP_PICKLE_MACHINE_H_
+
+#include "base/status.h"
+#include "pickle/arena.h"
+
+namespace dcp::pickle {
+
+// Runs the pickle at the start of arena->input and sets root and consumed. Uses constant stack.
+// Throws std::bad_alloc.
+Status RunMachine(const Limits& limits, Arena* arena);
+
+}  // namespace dcp::pickle
+
+#endif  // DCP_PICKLE_MACHINE_H_
