@@ -102,7 +102,7 @@ class Machine {
 
   template <typename Length>
   bool TakeCounted(std::string_view* out) {
-    Length length;
+    Length length{};
     if (!Read(&length)) return false;
     if constexpr (std::is_signed_v<Length>) {
       if (length < 0) return Fail(Code::kCorrupt, "negative length {}", length);
@@ -190,12 +190,12 @@ class Machine {
 
   template <typename Index>
   bool Put() {
-    Index index;
+    Index index{};
     return Read(&index) && Remember(index);
   }
   template <typename Index>
   bool Get() {
-    Index index;
+    Index index{};
     return Read(&index) && Recall(index);
   }
 
@@ -281,7 +281,7 @@ class Machine {
 
   template <typename T>
   bool SmallInteger() {
-    T value;
+    T value{};
     return Read(&value) && Push(build_.Int(value));
   }
 
@@ -309,7 +309,7 @@ class Machine {
   }
 
   bool BinaryFloat() {
-    uint64_t bits;
+    uint64_t bits = 0;
     if (!Read(&bits)) return false;
     return Push(build_.Float(std::bit_cast<double>(__builtin_bswap64(bits))));
   }
@@ -332,7 +332,7 @@ class Machine {
     return Push(made);
   }
   bool NewFromMark(NodeKind kind) {
-    size_t from;
+    size_t from = 0;
     if (!PopMark(&from)) return false;
     if (kind == NodeKind::kDict && (stack_.size() - from) % 2 != 0) {
       return Corrupt("a key without a value");
@@ -364,7 +364,7 @@ class Machine {
     return fits || Full();
   }
   bool AddFromMark(NodeKind container) {
-    size_t from;
+    size_t from = 0;
     return PopMark(&from) && AddItems(from, container);
   }
   bool AddFromTop(size_t count, NodeKind container) {
@@ -403,11 +403,11 @@ class Machine {
   }
   bool Inst() {
     NodeId callee;
-    size_t from;
+    size_t from = 0;
     return GlobalLines(&callee) && PopMark(&from) && Call(callee, from);
   }
   bool Obj() {
-    size_t from;
+    size_t from = 0;
     if (!PopMark(&from)) return false;
     if (stack_.size() == from) return Corrupt("no class above the MARK");
     const NodeId callee = stack_[from];
@@ -461,20 +461,20 @@ class Machine {
   // The rest.
 
   bool Proto() {
-    uint8_t protocol;
+    uint8_t protocol = 0;
     if (!Read(&protocol)) return false;
     if (protocol <= kHighestProtocol) return true;
     return Fail(Code::kUnsupported, "protocol {}; at most {} is known", protocol, kHighestProtocol);
   }
   bool Frame() {
-    uint64_t length;
+    uint64_t length = 0;
     if (!Read(&length)) return false;
     if (length <= left()) return true;
     return Fail(Code::kCorrupt, "a frame of {} bytes, but {} are left", length, left());
   }
   bool PopOne() {
     if (above_mark() == 0 && !marks_.empty()) {
-      size_t unused;
+      size_t unused = 0;
       return PopMark(&unused);
     }
     if (!Need(1)) return false;
@@ -482,7 +482,7 @@ class Machine {
     return true;
   }
   bool DropToMark() {
-    size_t from;
+    size_t from = 0;
     if (!PopMark(&from)) return false;
     stack_.Truncate(from);
     return true;
@@ -611,11 +611,11 @@ class Machine {
       case Opcode::kLongBinGet:
         return Get<uint32_t>();
       case Opcode::kPut: {
-        uint64_t index;
+        uint64_t index = 0;
         return MemoLine(&index) && Remember(index);
       }
       case Opcode::kGet: {
-        uint64_t index;
+        uint64_t index = 0;
         return MemoLine(&index) && Recall(index);
       }
 
