@@ -1,0 +1,168 @@
+#include "c_api/save.h"
+
+#include <algorithm>
+
+#include "c_api/context.h"
+#include "c_api/state_dict.h"
+#include "c_api/storage.h"
+
+using dcp::Code;
+using dcp::Error;
+using dcp::Status;
+using dcp::c_api::CheckHandle;
+using dcp::c_api::CheckOut;
+using dcp::c_api::Guard;
+
+struct dcp_future : dcp::c_api::Handle {
+  std::shared_ptr<dcp::SaveFuture> save;
+};
+
+namespace dcp::c_api {
+
+Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options) {
+  dcp_save_options o;
+  DCP_RETURN_IF_ERROR(CopyOptions(options, dcp_save_options_init, &o, "dcp_save_options"));
+  if (o.files < 1 || o.files > 65536) {
+    return Error(Code::kInvalidArgument, "files is {}: 1 to 65536 is allowed", o.files);
+  }
+  if (o.dialect != DCP_DIALECT_DEFAULT && o.dialect != DCP_DIALECT_TORCH_2_1) {
+    return Error(Code::kInvalidArgument, "{} is no dialect", o.dialect);
+  }
+  if (o.transform_count > 0 && o.transforms == nullptr) {
+    return Error(Code::kInvalidArgument, "transforms is NULL");
+  }
+  SaveOptions save;
+  save.overwrite = o.overwrite != 0;
+  save.durable = o.durable != 0;
+  save.flatten = o.flatten != 0;
+  save.files = o.files;
+  save.file_per_item = o.file_per_item != 0;
+  save.dialect = static_cast<Dialect>(o.dialect);
+  save.block_checksums = o.block_checksums != 0;
+  save.timeout_ms = o.timeout_ms;
+  for (size_t i = 0; i < o.transform_count; ++i) {
+    if (o.transforms[i] == nullptr) return Error(Code::kInvalidArgument, "transform {} is NULL", i);
+    save.transforms.emplace_back(o.transforms[i]);
+  }
+  if (o.checkpoint_id != nullptr) save.checkpoint_id = o.checkpoint_id;
+  DCP_ASSIGN_OR_RETURN(save.cancel, TokenOf(o.cancel));
+  return save;
+}
+
+Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report) {
+  if (!result.ok()) return result.status();
+  if (report != nullptr) *report = new dcp_save_report(*result);
+  return Status::Ok();
+}
+
+}  // namespace dcp::c_api
+
+extern "C" {
+
+void dcp_save_options_init(dcp_save_options* options, size_t struct_size) {
+  dcp_save_options defaults = {};
+  defaults.overwrite = 1;
+  defaults.durable = 1;
+  defaults.flatten = 1;
+  defaults.files = 1;
+  defaults.dialect = DCP_DIALECT_DEFAULT;
+  defaults.block_checksums = 1;
+  defaults.timeout_ms = 600000;
+  dcp::c_api::InitOptions(options, struct_size, defaults);
+}
+
+const char* dcp_save_report_save_id(const dcp_save_report* report) {
+  return report == nullptr ? "" : report->result.save_id.c_str();
+}
+
+uint64_t dcp_save_report_bytes(const dcp_save_report* report) {
+  return report == nullptr ? 0 : report->result.bytes_written;
+}
+
+uint64_t dcp_save_report_items(const dcp_save_report* report) {
+  return report == nullptr ? 0 : report->result.items_written;
+}
+
+uint64_t dcp_save_report_files(const dcp_save_report* report) {
+  return report == nullptr ? 0 : report->result.files_written;
+}
+
+size_t dcp_save_report_warning_count(const dcp_save_report* report) {
+  return report == nullptr ? 0 : report->result.warnings.size();
+}
+
+const char* dcp_save_report_warning(const dcp_save_report* report, size_t index) {
+  return index < dcp_save_report_warning_count(report) ? report->result.warnings[index].c_str()
+                                                       : nullptr;
+}
+
+void dcp_save_report_free(dcp_save_report* report) { dcp::c_api::Free(report); }
+
+dcp_status dcp_save(dcp_context* context, dcp_storage* storage, const dcp_state_dict* state,
+                    const dcp_save_options* options, dcp_save_report** report, dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    if (report != nullptr) *report = nullptr;
+    DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
+    DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
+    DCP_ASSIGN_OR_RETURN(auto engine, dcp::c_api::EngineOf(context));
+    DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
+    auto single = dcp::NewSingleCommunicator();
+    return dcp::c_api::DeliverReport(
+        dcp::Save(*storage->store, *single, *state->ToValue(), save, *engine), report);
+  });
+}
+
+dcp_status dcp_save_async(dcp_context* context, dcp_storage* storage, const dcp_state_dict* state,
+                          const dcp_save_options* options, dcp_future** out, dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    DCP_RETURN_IF_ERROR(CheckOut(out, "out"));
+    *out = nullptr;
+    DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
+    DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
+    DCP_ASSIGN_OR_RETURN(auto engine, dcp::c_api::EngineOf(context));
+    DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
+    auto future = std::make_unique<dcp_future>();
+    DCP_ASSIGN_OR_RETURN(future->save, dcp::SaveAsync(storage->store, dcp::NewSingleCommunicator(),
+                                                      state->ToValue(), save, std::move(engine)));
+    if (context != nullptr) {
+      std::lock_guard lock(context->mutex);
+      std::erase_if(context->saves, [](const auto& old) { return old->done(); });
+      context->saves.push_back(future->save);
+    }
+    *out = future.release();
+    return Status::Ok();
+  });
+}
+
+dcp_status dcp_future_wait(dcp_future* future, int64_t timeout_ms, dcp_save_report** report,
+                           dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    if (report != nullptr) *report = nullptr;
+    DCP_RETURN_IF_ERROR(CheckHandle(future, "future"));
+    return dcp::c_api::DeliverReport(
+        future->save->Wait(dcp::Deadline::FromMilliseconds(timeout_ms)), report);
+  });
+}
+
+int32_t dcp_future_done(const dcp_future* future) {
+  return future != nullptr && !future->forked() && future->save->done() ? 1 : 0;
+}
+
+void dcp_future_cancel(dcp_future* future) {
+  if (future != nullptr && !future->forked()) future->save->Cancel();
+}
+
+dcp_status dcp_future_on_done(dcp_future* future, void (*done)(void*), void* user_data,
+                              void (*destroy)(void*), dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    auto data = std::make_shared<dcp::c_api::UserData>(user_data, destroy);
+    DCP_RETURN_IF_ERROR(CheckHandle(future, "future"));
+    if (done == nullptr) return Error(Code::kInvalidArgument, "done is NULL");
+    future->save->OnDone([data = std::move(data), done](const auto&) { done(data->get()); });
+    return Status::Ok();
+  });
+}
+
+void dcp_future_free(dcp_future* future) { dcp::c_api::Free(future); }
+
+}  // extern "C"

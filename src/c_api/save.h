@@ -1,0 +1,21 @@
+#ifndef DCP_C_API_SAVE_H_
+#define DCP_C_API_SAVE_H_
+
+#include "c_api/handle.h"
+#include "checkpoint/save.h"
+
+struct dcp_save_report : dcp::c_api::Handle {
+  explicit dcp_save_report(dcp::SaveResult of) : result(std::move(of)) {}
+  dcp::SaveResult result;
+};
+
+namespace dcp::c_api {
+
+Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options);
+
+// Hands a save's outcome out: its status, and a new report when there is one and it is asked for.
+Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report);
+
+}  // namespace dcp::c_api
+
+#endif  // DCP_C_API_SAVE_H_
