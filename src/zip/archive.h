@@ -5,12 +5,13 @@
 #define DCP_ZIP_ARCHIVE_H_
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/byte_source.h"
+#include "zip/read_cache.h"
 
 namespace dcp::zip {
 
@@ -27,8 +28,8 @@ struct Record {
 };
 
 struct Limits {
-  uint64_t max_records = 1 << 24;      // and never more than the archive's size can hold
-  uint64_t max_expansion = 1032;       // deflate's own maximum; a larger claim is refused
+  uint64_t max_records = 1 << 24;  // and never more than the archive's size can hold
+  uint64_t max_expansion = 1032;   // deflate's own maximum; a larger claim is refused
 };
 
 class Archive {
@@ -40,7 +41,8 @@ class Archive {
   static Result<Archive> Open(const ByteSource* source) { return Open(source, Limits()); }
 
   const std::vector<Record>& records() const { return records_; }
-  // The record whose name is `name` after the archive's common prefix ("archive/"), or null.
+  // The record whose name is `name` after the archive's prefix, or null. The prefix is the folder
+  // that all records are in ("archive/"), empty when there is none.
   const Record* Find(std::string_view name) const;
   std::string_view prefix() const { return prefix_; }  // with its slash; may be empty
 
@@ -51,8 +53,13 @@ class Archive {
   Status ReadInto(const Record& record, MutableBytes out, bool* checked = nullptr) const;
 
  private:
+  Result<std::string> Inflate(const Record& record) const;
+  Status CheckCrc(const Record& record, Bytes bytes, bool* checked) const;
+
   const ByteSource* source_ = nullptr;
-  std::vector<Record> records_;
+  std::shared_ptr<ReadCache> cache_;  // shared by copies; only searched after Open
+  std::vector<Record> records_;       // in the directory's order
+  std::vector<uint32_t> by_name_;     // indices into records_, sorted by name
   std::string prefix_;
 };
 

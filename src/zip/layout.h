@@ -11,23 +11,29 @@
 
 namespace dcp::zip {
 
-// Records are stored, flags 0x0808, data starts at a multiple of 64 from the archive's start
-// (padded through the "FB" extra field), a data descriptor follows, ZIP64 where a size or an
-// offset passes 4 GiB - 1, always a ZIP64 end record: byte for byte as torch 2.13 writes.
+// Records are stored, flags 0x0808 (0x0800 when empty), data starts at a multiple of 64 from the
+// archive's start (padded through the "FB" extra field), a data descriptor follows unless the
+// record is empty, ZIP64 where a size or an offset reaches 4 GiB - 1, always a ZIP64 end record:
+// byte for byte as torch 2.13 writes.
 class LayoutWriter {
  public:
   explicit LayoutWriter(std::string_view prefix) : prefix_(prefix) {}  // "archive/"
 
   // Appends the local header of a record of `size` bytes to `out`; its data must follow at once.
+  // A null `out` only counts: for records whose bytes were made before.
   void BeginRecord(std::string_view name, uint64_t size, std::string* out);
-  // Appends the data descriptor of the record begun last.
+  // Appends the data descriptor of the record begun last; a null `out` only counts.
   void EndRecord(uint32_t crc32, std::string* out);
   // Appends central directory, ZIP64 end record and locator, end record.
   void Finish(std::string* out);
 
   uint64_t position() const { return position_; }  // archive offset of the next byte
-  // Bytes that EndRecord will append for a record of this size.
-  static uint64_t DescriptorSize(uint64_t size);
+  // Bytes that BeginRecord and EndRecord append for a record of `size` bytes whose header is at
+  // `header_offset`; `name_size` counts the prefix.
+  static uint64_t HeaderSize(uint64_t header_offset, size_t name_size, uint64_t size);
+  static uint64_t DescriptorSize(uint64_t header_offset, uint64_t size);
+  // Bytes that Finish will append, given what was begun so far.
+  uint64_t DirectorySize() const;
 
  private:
   struct Entry {

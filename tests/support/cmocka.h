@@ -14,6 +14,7 @@ extern "C" {
 #include <cmocka.h>
 #ifdef __cplusplus
 }
+#undef fail  // a macro that breaks the standard library's streams; fail_msg stays
 #endif
 
 #endif
