@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/cancel.h"
@@ -61,23 +62,31 @@ class Checkpoint {
   Result<StoredTensor> Inspect(const Entry& entry, uint32_t chunk);
   Result<Tensor> MapChunk(const Entry& entry, uint32_t chunk);
 
-  // Every entry's values by name, nested by planner data: objects and tensors, read now.
+  // Every entry's values by name, nested by planner data: objects and tensors, read now. One that
+  // cannot be read fails it all, by name.
   Result<ValuePtr> ReadAll(bool nested);
 
   // Reads everything, checks every checksum, goes on after damage. Also: files that metadata
   // names but are missing, items that reach past their file, overlapping items, tensors with
-  // holes. `on_damage` (may be empty) is called as damage is found, one call at a time.
+  // holes. `on_damage` (may be empty) is called as damage is found, one call at a time; the
+  // summary has the damage in order of file and offset. Fails only when it cannot go on:
+  // cancelled, out of memory, replaced while open.
   Result<VerifySummary> Verify(const std::function<void(const Damage&)>& on_damage,
                                CancelToken cancel);
 
  private:
   Checkpoint() = default;
   ReaderOptions MakeReaderOptions() const;
+  Status Explain(const Status& error) const;
+  Status CheckTensor(const Entry& entry) const;
+  Status CheckItem(const Entry& entry, uint32_t chunk) const;
+  Status CheckAllocation(const Entry& entry) const;
 
   std::shared_ptr<Store> store_;
   std::shared_ptr<const Engine> engine_;
   OpenOptions options_;
   Metadata metadata_;
+  std::string fingerprint_;  // of the metadata's bytes
   std::unique_ptr<ItemReader> reader_;
 };
 

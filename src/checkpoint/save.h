@@ -24,13 +24,13 @@ struct SaveOptions {
   bool durable = true;    // survives a power cut on return
   bool direct = true;
   bool block_checksums = true;
-  int32_t files = 1;           // data files a rank
+  int32_t files = 1;  // data files a rank
   bool file_per_item = false;
   Dialect dialect = Dialect::kDefault;
   std::vector<std::string> transforms;  // "stream.zstd" or "stream.zstd/1", from the registry
   bool dedup_to_lowest_rank = false;
   int32_t coordinator = 0;
-  std::string checkpoint_id;  // recorded in the metadata; empty: the store's location
+  std::string checkpoint_id;    // recorded in the metadata; empty: the store's location
   int64_t timeout_ms = 600000;  // of silence from other ranks
   CancelToken cancel;
 };

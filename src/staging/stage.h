@@ -9,7 +9,9 @@
 namespace dcp {
 
 // The same tree with every tensor copied to host memory of ours. Tensors that share bytes share
-// the copy; strides stay when they are dense. Values without tensors are shared, not copied.
+// the copy, as long as that takes no more memory than a copy for each; strides stay then, and
+// wherever a tensor has no gaps. Values without tensors are shared, not copied. `progress` may be
+// null. kUnsupported for a tensor on a device that engine.copier does not handle.
 Result<ValuePtr> Stage(const Value& state, const Engine& engine, Progress* progress);
 
 }  // namespace dcp

@@ -1,0 +1,268 @@
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <tuple>
+
+#include "base/progress.h"
+#include "base/thread_pool.h"
+#include "catalog/checkpoint.h"
+#include "planner/save_planner.h"
+#include "reader/metadata_files.h"
+#include "value/names.h"
+
+namespace dcp {
+namespace {
+
+struct Item {
+  const Entry* entry;
+  uint32_t chunk;
+  const Location& location() const { return entry->locations[chunk]; }
+};
+
+// Errors that say nothing about the checkpoint.
+bool StopsVerification(const Status& status) {
+  switch (status.code()) {
+    case Code::kCancelled:
+    case Code::kOutOfMemory:
+    case Code::kCallback:
+    case Code::kForked:
+    case Code::kReplaced:
+    case Code::kInternal:
+      return true;
+    default:
+      return false;
+  }
+}
+
+class Verification {
+ public:
+  Verification(const Metadata& metadata, ItemReader* reader, const Store& store,
+               const std::string& fingerprint, const ReaderOptions& options, ProgressSink* sink,
+               const std::function<void(const Damage&)>& on_damage)
+      : metadata_(metadata),
+        reader_(reader),
+        store_(store),
+        fingerprint_(fingerprint),
+        options_(options),
+        progress_(sink, options.cancel),
+        on_damage_(on_damage) {}
+
+  Result<VerifySummary> Run() {
+    summary_.notes = metadata_.notes;
+    CollectItems();
+    DCP_RETURN_IF_ERROR(CheckFiles());
+    CheckGeometry();
+    NoteOtherFiles();
+    uint64_t bytes = 0;
+    for (const Item& item : items_) bytes += item.location().length;
+    DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kVerify, bytes, items_.size()));
+    DCP_RETURN_IF_ERROR(ReadItems());
+    DCP_RETURN_IF_ERROR(progress_.End());
+    DCP_RETURN_IF_ERROR(CheckNotReplaced());
+    std::stable_sort(summary_.damage.begin(), summary_.damage.end(),
+                     [](const Damage& a, const Damage& b) {
+                       return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+                     });
+    return std::move(summary_);
+  }
+
+ private:
+  void Add(Damage damage) {
+    std::lock_guard lock(mutex_);
+    if (on_damage_) on_damage_(damage);
+    summary_.damage.push_back(std::move(damage));
+  }
+
+  std::string FileName(const Item& item) const { return metadata_.files[item.location().file]; }
+
+  void AddItemDamage(const Item& item, const Status& status) {
+    Add({item.entry->name, FileName(item), item.location().offset, status});
+  }
+
+  // Items in file order. Those without a place are damage at once.
+  void CollectItems() {
+    for (const Entry& entry : metadata_.entries) {
+      if (entry.kind == EntryKind::kBytes && entry.locations.empty()) {
+        Add({entry.name, "", 0,
+             Error(Code::kCorrupt, "'{}' has no item in any file", PrintableName(entry.name))});
+      }
+      for (uint32_t i = 0; i < entry.chunk_count(); ++i) {
+        if (!entry.locations[i].missing()) {
+          items_.push_back({&entry, i});
+          continue;
+        }
+        Add({entry.name, "", 0,
+             Error(Code::kCorrupt, "chunk {} of '{}' has no item in any file", i,
+                   PrintableName(entry.name))});
+      }
+    }
+    std::stable_sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
+      return std::tie(a.location().file, a.location().offset, a.location().length) <
+             std::tie(b.location().file, b.location().offset, b.location().length);
+    });
+  }
+
+  // Opens every file; drops the items that cannot be read.
+  Status CheckFiles() {
+    std::vector<Item> readable;
+    for (size_t at = 0; at < items_.size();) {
+      size_t end = at;
+      uint32_t file = items_[at].location().file;
+      while (end < items_.size() && items_[end].location().file == file) ++end;
+      DCP_RETURN_IF_ERROR(CheckFile(at, end, &readable));
+      at = end;
+    }
+    items_ = std::move(readable);
+    return Status::Ok();
+  }
+
+  Status CheckFile(size_t at, size_t end, std::vector<Item>* readable) {
+    Result<std::shared_ptr<ReadableFile>> file = reader_->OpenFile(items_[at].location().file);
+    if (!file.ok()) {
+      Status status = Explain(file.status());
+      if (StopsVerification(status)) return status;
+      Add({"", FileName(items_[at]), 0, status});
+      for (size_t i = at; i < end; ++i) AddItemDamage(items_[i], status);
+      return Status::Ok();
+    }
+    uint64_t size = (*file)->size();
+    uint64_t taken = 0;  // end of the items so far
+    const Item* before = nullptr;
+    for (size_t i = at; i < end; ++i) {
+      const Location& location = items_[i].location();
+      if (location.offset > size || location.length > size - location.offset) {
+        AddItemDamage(items_[i], Error(Code::kCorrupt,
+                                       "'{}' is said to lie at [{}, +{}) of {}, which has {} bytes",
+                                       PrintableName(items_[i].entry->name), location.offset,
+                                       location.length, PrintableName(FileName(items_[i])), size));
+        continue;
+      }
+      if (before != nullptr && location.offset < taken && location.length > 0) {
+        AddItemDamage(items_[i], Error(Code::kCorrupt, "the items of '{}' and '{}' overlap in {}",
+                                       PrintableName(before->entry->name),
+                                       PrintableName(items_[i].entry->name),
+                                       PrintableName(FileName(items_[i]))));
+      }
+      if (location.offset + location.length >= taken) {
+        taken = location.offset + location.length;
+        before = &items_[i];
+      }
+      readable->push_back(items_[i]);
+    }
+    return Status::Ok();
+  }
+
+  // Chunks outside their tensor, overlapping, or leaving holes.
+  void CheckGeometry() {
+    if (ValidateEntries(metadata_, true).empty()) return;
+    for (const Entry& entry : metadata_.entries) {
+      if (entry.kind != EntryKind::kTensor) continue;
+      Metadata one;
+      one.entries.push_back(entry);
+      for (std::string& message : ValidateEntries(one, true)) {
+        Add({entry.name, "", 0, Status(Code::kCorrupt, std::move(message))});
+      }
+    }
+  }
+
+  void NoteOtherFiles() {
+    Result<std::vector<std::string>> names = store_.List();
+    if (!names.ok()) {
+      summary_.notes.push_back(
+          fmt::format("the folder could not be listed: {}", names.status().message()));
+      return;
+    }
+    std::set<std::string_view> known(metadata_.files.begin(), metadata_.files.end());
+    bool whole = std::find(names->begin(), names->end(), kMetadataFile) != names->end();
+    std::sort(names->begin(), names->end());
+    for (const std::string& name : *names) {
+      int32_t rank;
+      bool used = known.contains(name) || name == kMetadataFile ||
+                  (!whole && ParseRankMetadataName(name, &rank));
+      if (used) continue;
+      Result<std::unique_ptr<ReadableFile>> file = store_.Open(name);
+      // Stock makes an empty file for each of its threads that had nothing to write.
+      if (file.ok() && (*file)->size() == 0) continue;
+      summary_.notes.push_back(
+          fmt::format("{} is not part of the checkpoint", PrintableName(name)));
+    }
+  }
+
+  Status ReadItems() {
+    std::atomic<size_t> next{0};
+    std::atomic<bool> stop{false};
+    size_t workers = std::min(WorkerCount(options_.threads), std::max<size_t>(items_.size(), 1));
+    return RunParallel(workers, [&](size_t) {
+      for (size_t at; !stop.load() && (at = next.fetch_add(1)) < items_.size();) {
+        Status status = ReadItem(items_[at]);
+        if (!status.ok()) {
+          stop = true;
+          return status;
+        }
+      }
+      return Status::Ok();
+    });
+  }
+
+  Status ReadItem(const Item& item) {
+    bool has_checksums = false;
+    Status status = reader_->VerifyItem(*item.entry, item.chunk, options_, &has_checksums);
+    if (!status.ok()) {
+      status = Explain(status);
+      if (StopsVerification(status)) return status;
+      AddItemDamage(item, status);
+    }
+    {
+      std::lock_guard lock(mutex_);
+      ++summary_.items_checked;
+      summary_.bytes_checked += item.location().length;
+      if (status.ok() && !has_checksums) ++summary_.items_without_checksum;
+    }
+    return progress_.Advance(item.location().length, 1);
+  }
+
+  // The metadata is read again for the first error, and once more at the end: not for each one.
+  Status Explain(const Status& error) {
+    if (explained_.exchange(true)) return WithoutReplacement(error);
+    return ExplainReadError(store_, fingerprint_, error);
+  }
+
+  // Damage found while another save replaced the files says nothing.
+  Status CheckNotReplaced() const {
+    if (summary_.damage.empty()) return Status::Ok();
+    Result<bool> still = StillCommitted(store_, fingerprint_);
+    if (!still.ok() || *still) return Status::Ok();
+    return Error(Code::kReplaced,
+                 "the checkpoint at {} was replaced while it was verified: verify it again",
+                 store_.location());
+  }
+
+  const Metadata& metadata_;
+  ItemReader* reader_;
+  const Store& store_;
+  const std::string& fingerprint_;
+  ReaderOptions options_;
+  Progress progress_;
+  const std::function<void(const Damage&)>& on_damage_;
+  std::vector<Item> items_;
+  std::atomic<bool> explained_{false};
+  std::mutex mutex_;
+  VerifySummary summary_;
+};
+
+}  // namespace
+
+Result<VerifySummary> Checkpoint::Verify(const std::function<void(const Damage&)>& on_damage,
+                                         CancelToken cancel) {
+  ReaderOptions options = MakeReaderOptions();
+  options.verify = true;
+  options.cancel = cancel;
+  // A reader of its own: files that were open before may be gone by now.
+  ItemReader reader(store_.get(), &metadata_);
+  return Verification(metadata_, &reader, *store_, fingerprint_, options, engine_->progress.get(),
+                      on_damage)
+      .Run();
+}
+
+}  // namespace dcp

@@ -1,0 +1,114 @@
+#include "checkpoint/async_save.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/thread_pool.h"
+#include "staging/stage.h"
+
+namespace dcp {
+namespace {
+
+using Callback = std::function<void(const Result<SaveResult>&)>;
+
+class Future final : public SaveFuture {
+ public:
+  explicit Future(CancelToken cancel) : cancel_(std::move(cancel)) {}
+
+  Result<SaveResult> Wait(Deadline deadline) override {
+    std::unique_lock lock(mutex_);
+    auto ended = [this] { return result_.has_value(); };
+    if (deadline.never()) {
+      ended_.wait(lock, ended);
+    } else if (!ended_.wait_until(lock, deadline.at(), ended)) {
+      return Status(Code::kTimeout, "the save is still running: wait again, or cancel it");
+    }
+    return *result_;
+  }
+
+  bool done() const override {
+    std::lock_guard lock(mutex_);
+    return result_.has_value();
+  }
+
+  void Cancel() override { cancel_.Cancel(); }
+
+  void OnDone(Callback callback) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (!result_) {
+        callbacks_.push_back(std::move(callback));
+        return;
+      }
+    }
+    callback(*result_);  // never changes once set
+  }
+
+  // Called once.
+  void End(Result<SaveResult> result) {
+    std::vector<Callback> callbacks;
+    {
+      std::lock_guard lock(mutex_);
+      result_ = std::move(result);
+      callbacks.swap(callbacks_);
+    }
+    ended_.notify_all();
+    for (const Callback& callback : callbacks) callback(*result_);
+  }
+
+ private:
+  CancelToken cancel_;
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::optional<Result<SaveResult>> result_;  // guarded by mutex_ until set
+  std::vector<Callback> callbacks_;           // guarded by mutex_
+};
+
+// Everything a background save uses, gone before its future is done.
+struct Work {
+  std::shared_ptr<Store> store;
+  std::shared_ptr<Communicator> comm;
+  ValuePtr state;
+  SaveOptions options;
+  std::shared_ptr<const Engine> engine;
+
+  Result<SaveResult> Run() const {
+    Result<SaveResult> result = Status(Code::kInternal, "the save did not run");
+    // RunParallel turns exceptions into statuses.
+    Status ran = RunParallel(1, [&](size_t) {
+      result = Save(*store, *comm, *state, options, *engine);
+      return Status::Ok();
+    });
+    if (!ran.ok()) return ran;
+    return result;
+  }
+};
+
+}  // namespace
+
+Result<std::shared_ptr<SaveFuture>> SaveAsync(std::shared_ptr<Store> store,
+                                              std::shared_ptr<Communicator> comm, ValuePtr state,
+                                              const SaveOptions& options,
+                                              std::shared_ptr<const Engine> engine) {
+  Progress progress(engine->progress.get(), options.cancel);
+  DCP_ASSIGN_OR_RETURN(ValuePtr staged, Stage(*state, *engine, &progress));
+  auto future = std::make_shared<Future>(options.cancel);
+  Work work{std::move(store), std::move(comm), std::move(staged), options, std::move(engine)};
+  try {
+    std::thread([future, work = std::move(work)]() mutable {
+      Result<SaveResult> result = work.Run();
+      work = Work();
+      future->End(std::move(result));
+    }).detach();
+  } catch (const std::system_error& error) {
+    return Error(Code::kOutOfMemory, "no thread for a background save: {}", error.what());
+  }
+  return std::shared_ptr<SaveFuture>(std::move(future));
+}
+
+}  // namespace dcp

@@ -1,0 +1,415 @@
+#include "checkpoint/save.h"
+
+#include <algorithm>
+
+#include "checkpoint/agreement.h"
+#include "checkpoint/commit.h"
+#include "checkpoint/leaves.h"
+#include "checkpoint/save_id.h"
+#include "checkpoint/wire.h"
+#include "planner/save_planner.h"
+#include "reader/metadata_files.h"
+#include "value/names.h"
+#include "writer/writer.h"
+
+namespace dcp {
+namespace {
+
+constexpr std::string_view kVersion = "1.0.0";
+constexpr int32_t kMaxFiles = 4096;
+
+using Transforms = std::vector<std::shared_ptr<const Transform>>;
+
+Result<Transforms> FindTransforms(const TransformRegistry& registry,
+                                  const std::vector<std::string>& names) {
+  Transforms found;
+  std::vector<std::string> known = registry.Descriptors();
+  for (const std::string& name : names) {
+    std::string descriptor = name;
+    for (const std::string& candidate : known) {
+      if (candidate.substr(0, candidate.rfind('/')) == name) descriptor = candidate;
+    }
+    DCP_ASSIGN_OR_RETURN(auto transform, registry.Find(descriptor));
+    found.push_back(std::move(transform));
+  }
+  return found;
+}
+
+Status CheckOptions(const SaveOptions& options, const Communicator& comm) {
+  if (options.coordinator < 0 || options.coordinator >= comm.world_size()) {
+    return Error(Code::kInvalidArgument, "coordinator {} is not a rank of the {} there are",
+                 options.coordinator, comm.world_size());
+  }
+  if (options.files < 1 || options.files > kMaxFiles) {
+    return Error(Code::kInvalidArgument, "{} data files a rank: give 1 to {}", options.files,
+                 kMaxFiles);
+  }
+  return Status::Ok();
+}
+
+// What an item holds: exactly one of the two.
+struct Payload {
+  const Tensor* tensor = nullptr;
+  const Value* object = nullptr;
+};
+
+Payload PayloadOf(const FlatLeaf& leaf, uint32_t shard) {
+  const Value& value = *leaf.value;
+  if (value.kind == ValueKind::kTensor) return {&value.tensor, nullptr};
+  if (value.kind == ValueKind::kShardedTensor)
+    return {&value.sharded->shards[shard].tensor, nullptr};
+  return {nullptr, &value};
+}
+
+class SaveRun {
+ public:
+  SaveRun(Store& store, Communicator& comm, const Value& state, const SaveOptions& options,
+          const Engine& engine)
+      : store_(store),
+        comm_(comm),
+        state_(state),
+        options_(options),
+        engine_(engine),
+        agreement_(comm, options.coordinator, options.timeout_ms, "save"),
+        progress_(engine.progress.get(), options.cancel) {}
+
+  Result<SaveResult> Run() {
+    DCP_RETURN_IF_ERROR(CheckOptions(options_, comm_));
+    DCP_RETURN_IF_ERROR(AgreeOnPlan());
+    Result<WriteOutcome> written = WriteData();
+    if (written.ok()) written_files_ = written->files;
+    Status committed = AgreeOnCommit(std::move(written));
+    if (!committed.ok()) return CleanUp(committed);
+    RemoveOlder();
+    for (const std::string& warning : result_.warnings) engine_.Log(LogLevel::kWarning, warning);
+    return std::move(result_);
+  }
+
+ private:
+  // ---- plan ----
+
+  Status AgreeOnPlan() {
+    Result<PlanMessage> local = PlanLocally();
+    Result<std::string> mine =
+        local.ok() ? Result<std::string>(EncodePlanMessage(*local)) : local.status();
+    DCP_ASSIGN_OR_RETURN(std::vector<std::string> all, agreement_.Gather("plan", std::move(mine)));
+    std::vector<std::string> parts;
+    if (agreement_.is_coordinator() && agreement_.failures().empty()) {
+      Result<std::vector<std::string>> planned = PlanGlobally(std::move(all));
+      if (planned.ok()) {
+        parts = *std::move(planned);
+      } else {
+        agreement_.AddFailure(comm_.rank(), "plan", planned.status());
+      }
+    }
+    DCP_ASSIGN_OR_RETURN(std::string part, agreement_.Scatter("plan", std::move(parts)));
+    DCP_ASSIGN_OR_RETURN(assignment_, DecodeAssignment(part));
+    result_.save_id = assignment_.save_id;
+    return Status::Ok();
+  }
+
+  Result<PlanMessage> PlanLocally() {
+    DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kPlan, 0, 0));
+    DCP_ASSIGN_OR_RETURN(FolderState folder, InspectFolder(store_));
+    DCP_RETURN_IF_ERROR(CheckOverwrite(store_, folder, options_.overwrite));
+    DCP_ASSIGN_OR_RETURN(transforms_, FindTransforms(*engine_.transforms, options_.transforms));
+    DCP_ASSIGN_OR_RETURN(leaves_, LeavesOf(state_, options_.flatten, FlattenRule::kDefault));
+    DCP_RETURN_IF_ERROR(CheckLeaves());
+    PlanMessage message;
+    message.next_generation = folder.next_generation;
+    message.plan = CreateLocalSavePlan(leaves_, options_.flatten);
+    sources_ = LocalSources(leaves_);
+    if (sources_.size() != message.plan.items.size()) {
+      return Error(Code::kInternal, "a plan of {} items from {} sources", message.plan.items.size(),
+                   sources_.size());
+    }
+    DCP_RETURN_IF_ERROR(store_.MakeRoot());
+    DCP_RETURN_IF_ERROR(progress_.End());
+    return message;
+  }
+
+  Status CheckLeaves() const {
+    for (const FlatLeaf& leaf : leaves_) {
+      if (leaf.value == nullptr || leaf.value->kind != ValueKind::kShardedTensor) continue;
+      const ShardedTensor& sharded = *leaf.value->sharded;
+      for (const ShardedTensor::Shard& shard : sharded.shards) {
+        if (shard.tensor.dtype == sharded.dtype) continue;
+        return Error(Code::kInvalidArgument, "a shard of {} has dtype {}, the whole has {}",
+                     PrintableName(leaf.name), DTypeName(shard.tensor.dtype),
+                     DTypeName(sharded.dtype));
+      }
+    }
+    return Status::Ok();
+  }
+
+  Result<std::vector<std::string>> PlanGlobally(std::vector<std::string> all) {
+    std::vector<SavePlan> plans;
+    uint64_t generation = 0;
+    for (size_t rank = 0; rank < all.size(); ++rank) {
+      Result<PlanMessage> message = DecodePlanMessage(all[rank]);
+      all[rank] = std::string();
+      if (!message.ok()) return message.status().WithContext(fmt::format("rank {}", rank));
+      generation = std::max(generation, message->next_generation);
+      plans.push_back(std::move(message->plan));
+    }
+    GlobalPlanOptions global_options;
+    global_options.dedup_to_lowest_rank = options_.dedup_to_lowest_rank;
+    DCP_ASSIGN_OR_RETURN(global_, CreateGlobalSavePlan(std::move(plans), global_options));
+    DCP_ASSIGN_OR_RETURN(std::string save_id, NewSaveId());
+    std::vector<std::string> parts;
+    for (const SavePlan& plan : global_.ranks) {
+      Assignment assignment;
+      assignment.save_id = save_id;
+      assignment.generation = generation;
+      assignment.sources.reserve(plan.items.size());
+      for (const WriteItem& item : plan.items) assignment.sources.push_back(item.source);
+      parts.push_back(EncodeAssignment(assignment));
+    }
+    return parts;
+  }
+
+  // ---- write ----
+
+  Result<WriteOutcome> WriteData() {
+    std::vector<WriteJob> jobs;
+    jobs.reserve(assignment_.sources.size());
+    uint64_t bytes = 0;
+    for (uint32_t number : assignment_.sources) {
+      if (number >= sources_.size()) {
+        return Error(Code::kInternal, "the coordinator assigned item {} of the {} there are",
+                     number, sources_.size());
+      }
+      const FlatLeaf& leaf = leaves_[sources_[number].leaf];
+      Payload payload = PayloadOf(leaf, sources_[number].shard);
+      WriteJob job;
+      job.name = leaf.name;
+      job.tensor = payload.tensor;
+      job.object = payload.object;
+      if (payload.tensor != nullptr) {
+        bytes += static_cast<uint64_t>(payload.tensor->num_bytes());
+        DCP_ASSIGN_OR_RETURN(job.global_bytes, GlobalBytes(*leaf.value, *payload.tensor));
+      }
+      jobs.push_back(job);
+    }
+    DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kWrite, bytes, jobs.size()));
+    DCP_ASSIGN_OR_RETURN(WriteOutcome outcome, WriteItems(store_, jobs, MakeWriterOptions()));
+    if (outcome.items.size() != jobs.size()) {
+      return Undo(outcome, Error(Code::kInternal, "{} items written of {}", outcome.items.size(),
+                                 jobs.size()));
+    }
+    Status ended = progress_.End();
+    // The coordinator syncs the folder before the commit; other hosts may have their own view.
+    if (ended.ok() && options_.durable && !agreement_.is_coordinator()) ended = store_.SyncFolder();
+    if (!ended.ok()) return Undo(outcome, ended);
+    return outcome;
+  }
+
+  static Result<int64_t> GlobalBytes(const Value& value, const Tensor& tensor) {
+    if (value.kind != ValueKind::kShardedTensor) return tensor.num_bytes();
+    DCP_ASSIGN_OR_RETURN(int64_t elements, NumElements(value.sharded->global_shape));
+    int64_t bytes;
+    if (!CheckedMul(elements, DTypeSize(tensor.dtype), &bytes)) bytes = INT64_MAX;
+    return bytes;
+  }
+
+  WriterOptions MakeWriterOptions() const {
+    WriterOptions writer;
+    writer.files = options_.files;
+    writer.file_per_item = options_.file_per_item;
+    writer.durable = options_.durable;
+    writer.direct = options_.direct;
+    writer.block_checksums = options_.block_checksums;
+    writer.transforms = transforms_;
+    writer.pool = engine_.PoolOrNew();
+    writer.copier = engine_.copier.get();
+    writer.progress = &progress_;
+    writer.cancel = options_.cancel;
+    writer.file_name = [rank = comm_.rank(), generation = assignment_.generation](size_t n) {
+      return DataFileName(rank, n, generation);
+    };
+    return writer;
+  }
+
+  Status Undo(const WriteOutcome& outcome, const Status& error) {
+    written_files_ = outcome.files;
+    return CleanUp(error);
+  }
+
+  // ---- commit ----
+
+  Status AgreeOnCommit(Result<WriteOutcome> written) {
+    Result<std::string> mine = written.status();
+    if (written.ok()) {
+      result_.bytes_written = written->bytes;
+      result_.items_written = written->items.size();
+      result_.files_written = static_cast<uint32_t>(written->files.size());
+      mine = EncodeOutcomeMessage({assignment_.save_id, *std::move(written)});
+    }
+    bool wrote = mine.ok();
+    Result<std::vector<std::string>> all = agreement_.Gather("write", std::move(mine));
+    if (!all.ok()) {
+      // The coordinator may have this rank's outcome, and commit.
+      bool may_commit = wrote && !agreement_.is_coordinator();
+      return may_commit ? LookForCommit(all.status()) : all.status();
+    }
+    std::string decision;
+    if (agreement_.is_coordinator() && agreement_.failures().empty()) {
+      Result<CommitOutcome> committed = Commit(*std::move(all));
+      if (committed.ok()) {
+        outcome_ = *std::move(committed);
+        committed_ = true;
+        decision = EncodeCommitMessage({outcome_.synced});
+        result_.warnings = outcome_.warnings;
+      } else {
+        agreement_.AddFailure(comm_.rank(), "write", committed.status());
+      }
+    }
+    Result<std::string> decided = agreement_.Broadcast("write", std::move(decision));
+    if (committed_) {
+      if (!decided.ok()) {
+        result_.warnings.push_back(
+            fmt::format("the save is committed, but the other ranks could not be told: {}",
+                        decided.status().message()));
+      }
+      return Status::Ok();
+    }
+    if (!decided.ok()) {
+      bool may_commit = agreement_.decision_unknown() && wrote && !agreement_.is_coordinator();
+      return may_commit ? LookForCommit(decided.status()) : decided.status();
+    }
+    DCP_ASSIGN_OR_RETURN(CommitMessage message, DecodeCommitMessage(*decided));
+    outcome_.synced = message.synced;
+    return Status::Ok();
+  }
+
+  Result<CommitOutcome> Commit(std::vector<std::string> all) {
+    DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kCommit, 0, 0));
+    Metadata& metadata = global_.metadata;
+    uint32_t transform_set = 0;
+    if (!transforms_.empty()) {
+      transform_set = static_cast<uint32_t>(metadata.transform_sets.size());
+      metadata.transform_sets.push_back(DescriptorsFor(transforms_));
+    }
+    for (size_t rank = 0; rank < all.size(); ++rank) {
+      Status filled = FillLocations(rank, all[rank], transform_set);
+      if (!filled.ok()) return filled.WithContext(fmt::format("rank {}", rank));
+    }
+    metadata.version = kVersion;
+    StorageMeta storage_meta;
+    storage_meta.checkpoint_id =
+        options_.checkpoint_id.empty() ? std::string(store_.location()) : options_.checkpoint_id;
+    storage_meta.save_id = assignment_.save_id;
+    metadata.storage_meta = std::move(storage_meta);
+    DCP_ASSIGN_OR_RETURN(std::string encoded, EncodeMetadata(metadata, options_.dialect));
+    DCP_RETURN_IF_ERROR(options_.cancel.Check());
+    DCP_ASSIGN_OR_RETURN(CommitOutcome outcome, CommitMetadata(store_, encoded, options_.durable));
+    if (Status told = progress_.End(); !told.ok()) {
+      outcome.warnings.push_back(
+          fmt::format("after the commit the progress callback failed: {}", told.message()));
+    }
+    return outcome;
+  }
+
+  Status FillLocations(size_t rank, std::string_view bytes, uint32_t transform_set) {
+    Metadata& metadata = global_.metadata;
+    DCP_ASSIGN_OR_RETURN(OutcomeMessage message, DecodeOutcomeMessage(bytes));
+    if (message.save_id != assignment_.save_id) {
+      return Error(Code::kInternal, "its outcome belongs to the save {}, this is {}",
+                   PrintableName(message.save_id), assignment_.save_id);
+    }
+    const std::vector<GlobalSavePlan::Slot>& slots = global_.slots[rank];
+    if (message.outcome.items.size() != slots.size()) {
+      return Error(Code::kInternal, "it wrote {} items of {}", message.outcome.items.size(),
+                   slots.size());
+    }
+    uint32_t first_file = static_cast<uint32_t>(metadata.files.size());
+    for (std::string& file : message.outcome.files) {
+      DataFile data;
+      if (!ParseDataFileName(file, &data) || data.rank != static_cast<int32_t>(rank) ||
+          data.generation != assignment_.generation) {
+        return Error(Code::kInternal, "it wrote a file '{}', which is not its to write",
+                     PrintableName(file));
+      }
+      metadata.files.push_back(std::move(file));
+    }
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const WrittenItem& item = message.outcome.items[i];
+      Location& location = metadata.entries[slots[i].entry].locations[slots[i].chunk];
+      location.file = first_file + item.file;
+      location.transforms = transform_set;
+      location.offset = item.offset;
+      location.length = item.length;
+    }
+    return Status::Ok();
+  }
+
+  // This rank gave its outcome and never heard the decision. kOutcomeUnknown unless the metadata
+  // is this save's.
+  Status LookForCommit(const Status& error) {
+    Result<CommittedMetadata> now = ReadCommittedMetadata(store_);
+    if (now.ok() && now->metadata.storage_meta &&
+        now->metadata.storage_meta->save_id == assignment_.save_id) {
+      outcome_.synced = false;  // who knows: keep the older files
+      result_.warnings.push_back(fmt::format(
+          "the save is committed, though the coordinator could not be heard: {}", error.message()));
+      return Status::Ok();
+    }
+    return Error(Code::kOutcomeUnknown,
+                 "rank {} wrote its data and never heard whether save {} to {} was committed: {}. "
+                 "Open the checkpoint and compare its save_id",
+                 comm_.rank(), assignment_.save_id, store_.location(), error.message())
+        .WithForeign(error.foreign());
+  }
+
+  // ---- after ----
+
+  Status CleanUp(const Status& error) {
+    if (error.code() == Code::kOutcomeUnknown) return error;
+    std::vector<std::string> left = RemoveFiles(store_, written_files_);
+    written_files_.clear();
+    if (left.empty()) return error;
+    for (const std::string& warning : left) engine_.Log(LogLevel::kWarning, warning);
+    return error.WithDetail(
+        "left_behind",
+        fmt::format("{} (the next save to this folder removes them)", fmt::join(left, "; ")));
+  }
+
+  void RemoveOlder() {
+    if (options_.durable && !outcome_.synced) return;
+    std::set<std::string> keep(written_files_.begin(), written_files_.end());
+    if (agreement_.is_coordinator()) {
+      keep.insert(global_.metadata.files.begin(), global_.metadata.files.end());
+    }
+    for (std::string& warning :
+         RemoveStale(store_, keep, comm_.rank(), comm_.world_size(), agreement_.is_coordinator())) {
+      result_.warnings.push_back(std::move(warning));
+    }
+  }
+
+  Store& store_;
+  Communicator& comm_;
+  const Value& state_;
+  const SaveOptions& options_;
+  const Engine& engine_;
+  Agreement agreement_;
+  mutable Progress progress_;
+
+  Transforms transforms_;
+  std::vector<FlatLeaf> leaves_;
+  std::vector<Source> sources_;
+  GlobalSavePlan global_;  // coordinator only
+  Assignment assignment_;
+  std::vector<std::string> written_files_;
+  CommitOutcome outcome_;
+  bool committed_ = false;
+  SaveResult result_;
+};
+
+}  // namespace
+
+Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
+                        const SaveOptions& options, const Engine& engine) {
+  return SaveRun(store, comm, state, options, engine).Run();
+}
+
+}  // namespace dcp

@@ -1,0 +1,56 @@
+// What ranks tell each other during a save or load, as bytes: little-endian, numbers mostly as
+// varints, names sharing their prefixes. Every message ends exactly where its last field does;
+// decoding anything else is kCorrupt.
+#ifndef DCP_CHECKPOINT_WIRE_H_
+#define DCP_CHECKPOINT_WIRE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "planner/plan.h"
+#include "writer/writer.h"
+
+namespace dcp {
+
+// Rank to coordinator: what the rank holds, and the generation its view of the folder asks for.
+struct PlanMessage {
+  uint64_t next_generation = 0;
+  SavePlan plan;  // item i must have source i: sources do not travel
+};
+std::string EncodePlanMessage(const PlanMessage& message);
+Result<PlanMessage> DecodePlanMessage(std::string_view bytes);
+
+// Coordinator to rank: which of its own items to write, in this order, and under which names.
+struct Assignment {
+  std::string save_id;
+  uint64_t generation = 0;
+  std::vector<uint32_t> sources;
+};
+std::string EncodeAssignment(const Assignment& assignment);
+Result<Assignment> DecodeAssignment(std::string_view bytes);
+
+// Rank to coordinator: where the items are now.
+struct OutcomeMessage {
+  std::string save_id;
+  WriteOutcome outcome;
+};
+std::string EncodeOutcomeMessage(const OutcomeMessage& message);
+Result<OutcomeMessage> DecodeOutcomeMessage(std::string_view bytes);
+
+// Coordinator to rank: the save is committed.
+struct CommitMessage {
+  bool synced = true;
+};
+std::string EncodeCommitMessage(const CommitMessage& message);
+Result<CommitMessage> DecodeCommitMessage(std::string_view bytes);
+
+// Failures of any ranks. A host's exception does not travel, nor do failures inside a failure.
+std::string EncodeFailures(const std::vector<RankFailure>& failures);
+Result<std::vector<RankFailure>> DecodeFailures(std::string_view bytes);
+
+}  // namespace dcp
+
+#endif  // DCP_CHECKPOINT_WIRE_H_

@@ -1,0 +1,48 @@
+// Varints, texts and names for wire.cc: a writer and a reader that checks every bound.
+#ifndef DCP_CHECKPOINT_WIRE_CODEC_H_
+#define DCP_CHECKPOINT_WIRE_CODEC_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dcp {
+
+class WireWriter {
+ public:
+  void Number(uint64_t value);
+  void Signed(int64_t value);  // small magnitudes take few bytes
+  void Text(std::string_view text);
+  void Name(std::string_view name);  // what it shares with the name before is not written again
+  std::string Take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+  std::string previous_;
+};
+
+// After the first read that fails, every read gives zeros and ok() is false.
+class WireReader {
+ public:
+  explicit WireReader(std::string_view bytes);
+
+  uint64_t Number(uint64_t max = UINT64_MAX);
+  int64_t Signed();
+  // Number of elements that follow, each of at least `element_size` bytes.
+  size_t Count(size_t element_size = 1);
+  std::string Text();
+  std::string Name();
+  void Fail() { ok_ = false; }
+  bool ok() const { return ok_; }
+  bool complete() const { return ok_ && rest_.empty(); }
+
+ private:
+  std::string_view rest_;
+  std::string previous_;
+  uint64_t budget_;  // bytes that shared prefixes may still grow into
+  bool ok_ = true;
+};
+
+}  // namespace dcp
+
+#endif  // DCP_CHECKPOINT_WIRE_CODEC_H_
