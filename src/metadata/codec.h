@@ -12,8 +12,8 @@ namespace dcp {
 
 // Which PyTorch must be able to read the file.
 enum class Dialect : int32_t {
-  kDefault = 0,   // 2.4 to 2.15: today's classes, TensorProperties as a 5-tuple
-  kTorch21 = 1,   // 2.1's property classes and fields: read by every version
+  kDefault = 0,  // 2.4 to 2.15: today's classes, TensorProperties as a 5-tuple
+  kTorch21 = 1,  // 2.1's property classes and fields: read by every version
 };
 
 // Decodes any dialect and protocol named in docs/format.md. Checks the trailer when the file

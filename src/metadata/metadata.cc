@@ -15,8 +15,8 @@ void Metadata::BuildIndex() {
 
 std::optional<size_t> Metadata::Find(std::string_view name) const {
   if (indexed_ == entries.size()) {
-    uint32_t id = index_.Find(SeededHash(name),
-                              [&](uint32_t other) { return entries[other].name == name; });
+    uint32_t id =
+        index_.Find(SeededHash(name), [&](uint32_t other) { return entries[other].name == name; });
     if (id == IdTable::kNone) return std::nullopt;
     return id;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "metadata/id_table.h"
 
 namespace dcp {
@@ -77,14 +78,14 @@ std::vector<std::vector<uint8_t>> Dedup(const std::vector<SavePlan>& plans,
       uint32_t name = names.ids[rank][item.name];
       std::string_view offset = bytes ? std::string_view() : OffsetBytes(plan, item);
       uint32_t fresh = static_cast<uint32_t>(keys.size());
-      uint32_t id = table.FindOrAdd(
-          SeededHash(offset, uint64_t{name} * 2 + bytes), fresh, [&](uint32_t other) {
-            const Key& key = keys[other];
-            if (key.name != name) return false;
-            const WriteItem& that = plans[key.rank].items[key.item];
-            if ((that.kind == WriteKind::kBytes) != bytes) return false;
-            return bytes || OffsetBytes(plans[key.rank], that) == offset;
-          });
+      uint32_t id = table.FindOrAdd(SeededHash(offset, uint64_t{name} * 2 + bytes), fresh,
+                                    [&](uint32_t other) {
+                                      const Key& key = keys[other];
+                                      if (key.name != name) return false;
+                                      const WriteItem& that = plans[key.rank].items[key.item];
+                                      if ((that.kind == WriteKind::kBytes) != bytes) return false;
+                                      return bytes || OffsetBytes(plans[key.rank], that) == offset;
+                                    });
       if (id == fresh) keys.push_back({name, rank, i});
       keys[id].holders++;
       keys[id].cost = CostOf(plan, item);  // of the last item seen, as upstream

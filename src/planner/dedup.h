@@ -11,8 +11,8 @@ namespace dcp {
 
 // One number for each name that any plan mentions, in order of first use by an item.
 struct GlobalNames {
-  std::vector<std::string_view> names;      // borrow the plans
-  std::vector<std::vector<uint32_t>> ids;   // [rank][SavePlan::names index]; unused: 0xffffffff
+  std::vector<std::string_view> names;     // borrow the plans
+  std::vector<std::vector<uint32_t>> ids;  // [rank][SavePlan::names index]; unused: 0xffffffff
 };
 GlobalNames NumberNames(const std::vector<SavePlan>& plans);
 

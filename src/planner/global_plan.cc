@@ -203,9 +203,8 @@ Result<GlobalSavePlan> CreateGlobalSavePlan(std::vector<SavePlan> plans,
     for (size_t i = 0; i < plan.items.size(); ++i) {
       if (options.dedup && !keep[rank][i]) continue;
       const WriteItem& item = plan.items[i];
-      DCP_ASSIGN_OR_RETURN(
-          GlobalSavePlan::Slot slot,
-          merge.Add(plan, item, names.ids[rank][item.name], rank, &out.metadata));
+      DCP_ASSIGN_OR_RETURN(GlobalSavePlan::Slot slot,
+                           merge.Add(plan, item, names.ids[rank][item.name], rank, &out.metadata));
       out.slots[rank].push_back(slot);
       plan.items[kept++] = item;
     }

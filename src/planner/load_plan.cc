@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/bytes.h"
 #include "planner/box_join.h"
 #include "planner/load_planner.h"
 #include "planner/pieces.h"
@@ -64,8 +65,9 @@ Status CheckTarget(const Entry& entry, const LoadTarget& target) {
              target.offsets[d] <= entry.size[d] - target.sizes[d];
   }
   if (!inside) {
-    return Error(Code::kInvalidArgument, "the part of {} at {} with sizes {} is outside its size {}",
-                 name, ToString(target.offsets), ToString(target.sizes), ToString(entry.size));
+    return Error(Code::kInvalidArgument,
+                 "the part of {} at {} with sizes {} is outside its size {}", name,
+                 ToString(target.offsets), ToString(target.sizes), ToString(entry.size));
   }
   return Status::Ok();
 }
@@ -189,8 +191,7 @@ class Planner {
         return Error(Code::kMismatch, "{} was saved as {} and is to be loaded as {}",
                      PrintableName(entry.name), DTypeName(from), DTypeName(to));
       }
-      std::string text =
-          fmt::format("{}: {} -> {}", entry.name, DTypeName(from), DTypeName(to));
+      std::string text = fmt::format("{}: {} -> {}", entry.name, DTypeName(from), DTypeName(to));
       if (out_.report.cast.empty() || out_.report.cast.back() != text) {
         out_.report.cast.push_back(std::move(text));
       }

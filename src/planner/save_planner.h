@@ -20,7 +20,7 @@ struct Source {
 std::vector<Source> LocalSources(const std::vector<FlatLeaf>& leaves);
 
 struct GlobalPlanOptions {
-  bool dedup = true;                // one rank writes what several hold
+  bool dedup = true;                  // one rank writes what several hold
   bool dedup_to_lowest_rank = false;  // else upstream's balance: least loaded, ties to the lowest
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "planner/box_join.h"
 #include "planner/save_planner.h"
 #include "value/names.h"

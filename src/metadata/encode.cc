@@ -1,0 +1,509 @@
+#include <algorithm>
+
+#include "metadata/codec.h"
+#include "metadata/id_table.h"
+#include "metadata/layouts.h"
+#include "metadata/trailer.h"
+#include "pickle/writer.h"
+#include "value/names.h"
+
+namespace dcp {
+namespace {
+
+constexpr uint32_t kNotYet = 0xffffffff;
+constexpr size_t kBatch = 1000;  // of SETITEMS and APPENDS, as Python's pickler
+constexpr std::string_view kModule = "torch.distributed.checkpoint.metadata";
+constexpr std::string_view kOldModule = "torch.distributed._shard.sharded_tensor.metadata";
+
+// Names in torch's namespace are Python identifiers.
+bool IsIdentifier(std::string_view text) {
+  auto letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
+  auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  return !text.empty() && !digit(text[0]) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return letter(c) || digit(c) || c == '_';
+  });
+}
+
+// Bytes that are no text become lone surrogates, as Python's os.fsdecode() does.
+std::string SurrogateEscape(std::string_view path) {
+  std::string out;
+  while (!path.empty()) {
+    size_t take = 0;
+    for (size_t n = 1; n <= std::min<size_t>(4, path.size()) && take == 0; ++n) {
+      if (IsWtf8(path.substr(0, n))) take = n;
+    }
+    if (take > 0) {
+      out += path.substr(0, take);
+      path.remove_prefix(take);
+      continue;
+    }
+    uint32_t code = 0xdc00 + static_cast<unsigned char>(path[0]);
+    out += static_cast<char>(0xe0 | code >> 12);
+    out += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (code & 0x3f));
+    path.remove_prefix(1);
+  }
+  return out;
+}
+
+class Encoder {
+ public:
+  Encoder(const Metadata& metadata, Dialect dialect)
+      : metadata_(metadata),
+        old_(dialect == Dialect::kTorch21),
+        chunk_total_(CountChunks(metadata)),
+        writer_(4, Prepare()) {}
+
+  Result<std::string> Run() {
+    DCP_RETURN_IF_ERROR(Check());
+    writer_.Global(kModule, "Metadata");
+    BeginObject();
+    Field("state_dict_metadata", &state_dict_metadata_);
+    WriteEntries();
+    Field("planner_data", &planner_data_);
+    WritePlannerData();
+    Field("storage_data", &storage_data_);
+    WriteStorage();
+    if (!old_) {
+      Field("storage_meta", &storage_meta_);
+      WriteStorageMeta();
+      Field("version", &version_);
+      WriteOptional(metadata_.version);
+    }
+    Field(kAnnouncement, &announcement_);
+    writer_.EmptyDict();
+    writer_.String("trailer");
+    writer_.Int(kTrailerVersion);
+    writer_.SetItem();
+    EndObject();
+    writer_.Stop();
+    AppendTrailer(&out_);
+    return std::move(out_);
+  }
+
+ private:
+  static size_t CountChunks(const Metadata& metadata) {
+    size_t total = 0;
+    for (const Entry& entry : metadata.entries) total += entry.chunk_count();
+    return total;
+  }
+
+  std::string* Prepare() {
+    size_t expected = 1024 + 120 * chunk_total_ + 200 * metadata_.entries.size();
+    for (const Entry& entry : metadata_.entries) expected += entry.name.size();
+    out_.reserve(expected);
+    return &out_;
+  }
+
+  // ---- what stock could not unpickle is refused
+
+  Status Check() const {
+    for (const Entry& entry : metadata_.entries) {
+      if (Status status = CheckEntry(entry); !status.ok()) {
+        return status.WithContext(PrintableName(entry.name));
+      }
+    }
+    for (const std::string& file : metadata_.files) DCP_RETURN_IF_ERROR(CheckText(file));
+    for (const auto& set : metadata_.transform_sets) {
+      for (const std::string& name : set) DCP_RETURN_IF_ERROR(CheckText(name));
+    }
+    if (metadata_.version) DCP_RETURN_IF_ERROR(CheckText(*metadata_.version));
+    if (metadata_.planner_data) {
+      for (const auto& [name, path] : *metadata_.planner_data) {
+        DCP_RETURN_IF_ERROR(CheckText(name));
+        for (const PathElement& element : path) {
+          const std::string* key = std::get_if<std::string>(&element);
+          if (key) DCP_RETURN_IF_ERROR(CheckText(*key));
+        }
+      }
+    }
+    if (metadata_.storage_meta) {
+      const StorageMeta& meta = *metadata_.storage_meta;
+      if (meta.save_id) DCP_RETURN_IF_ERROR(CheckText(*meta.save_id));
+      if (meta.load_id) DCP_RETURN_IF_ERROR(CheckText(*meta.load_id));
+      for (const std::string& name : meta.modules) DCP_RETURN_IF_ERROR(CheckText(name));
+    }
+    return Status::Ok();
+  }
+
+  static Status CheckText(std::string_view text) {
+    if (IsWtf8(text)) return Status::Ok();
+    return Error(Code::kInvalidArgument, "\"{}\" is not UTF-8: Python could not read it",
+                 PrintableName(text));
+  }
+
+  Status CheckEntry(const Entry& entry) const {
+    DCP_RETURN_IF_ERROR(CheckText(entry.name));
+    size_t n = entry.ndim(), count = entry.chunk_count();
+    if (entry.kind == EntryKind::kTensor) {
+      if (n > kMaxDims || entry.boxes.size() != 2 * n * count) {
+        return Error(Code::kInvalidArgument, "{} numbers for {} chunks of {} dimensions",
+                     entry.boxes.size(), count, n);
+      }
+      if (!entry.unknown_dtype.empty() && !IsIdentifier(entry.unknown_dtype)) {
+        return Error(Code::kInvalidArgument, "the dtype {} cannot be written",
+                     PrintableName(entry.unknown_dtype));
+      }
+      if (!IsKnownLayout(entry.properties.layout)) {
+        return Error(Code::kInvalidArgument, "the layout {} cannot be written",
+                     PrintableName(entry.properties.layout));
+      }
+    } else if (count > 1) {
+      return Error(Code::kInvalidArgument, "{} locations for one object", count);
+    }
+    for (const Location& at : entry.locations) {
+      if (at.missing()) continue;
+      constexpr uint64_t kMax = INT64_MAX;
+      if (at.file >= metadata_.files.size() || at.transforms >= metadata_.transform_sets.size() ||
+          at.offset > kMax || at.length > kMax - at.offset) {
+        return Error(Code::kInvalidArgument, "its location is outside the tables or past 2^63");
+      }
+    }
+    return Status::Ok();
+  }
+
+  // ---- opcodes in groups
+
+  // The class is on the stack; its fields follow.
+  void BeginObject() {
+    writer_.EmptyTuple();
+    writer_.NewObject();
+    writer_.EmptyDict();
+    writer_.Mark();
+  }
+  void EndObject() {
+    writer_.SetItems();
+    writer_.Build();
+  }
+  void Class(std::string_view module, std::string_view name, uint32_t* memo) {
+    if (*memo != kNotYet) return writer_.Get(*memo);
+    writer_.Global(module, name);
+    *memo = writer_.Memoize();
+  }
+  void Field(std::string_view name, uint32_t* memo) { Shared(name, memo); }
+  void Shared(std::string_view text, uint32_t* memo) {
+    if (*memo != kNotYet) return writer_.Get(*memo);
+    writer_.String(text);
+    *memo = writer_.Memoize();
+  }
+  void Flag(bool value) { writer_.Bool(value); }
+  void WriteOptional(const std::optional<std::string>& text) {
+    if (text) {
+      writer_.String(*text);
+    } else {
+      writer_.None();
+    }
+  }
+
+  void Tuple(Dims numbers) {
+    if (numbers.empty()) return writer_.EmptyTuple();
+    if (numbers.size() > 3) writer_.Mark();
+    for (int64_t number : numbers) writer_.Int(number);
+    switch (numbers.size()) {
+      case 1:
+        return writer_.Tuple1();
+      case 2:
+        return writer_.Tuple2();
+      case 3:
+        return writer_.Tuple3();
+      default:
+        return writer_.TupleFromMark();
+    }
+  }
+  // A torch.Size; returns its memo.
+  uint32_t Size(Dims numbers) {
+    Class("torch", "Size", &size_class_);
+    Tuple(numbers);
+    writer_.Tuple1();
+    writer_.Reduce();
+    return writer_.Memoize();
+  }
+
+  // Calls `write(i)` for each of `count` items, in batches that `end` closes.
+  template <typename Write, typename End>
+  void Batches(size_t count, Write&& write, End&& end) {
+    for (size_t i = 0; i < count; ++i) {
+      if (i % kBatch == 0) writer_.Mark();
+      write(i);
+      if (i % kBatch == kBatch - 1 || i + 1 == count) end();
+    }
+  }
+
+  // ---- state_dict_metadata
+
+  void WriteEntries() {
+    const std::vector<Entry>& entries = metadata_.entries;
+    name_memos_.assign(entries.size(), kNotYet);
+    offset_memos_.reserve(chunk_total_);
+    writer_.EmptyDict();
+    Batches(
+        entries.size(),
+        [&](size_t i) {
+          Shared(entries[i].name, &name_memos_[i]);
+          if (entries[i].kind == EntryKind::kTensor) {
+            WriteTensor(entries[i]);
+          } else {
+            Class(kModule, "BytesStorageMetadata", &bytes_class_);
+            writer_.EmptyTuple();
+            writer_.NewObject();
+          }
+        },
+        [&] { writer_.SetItems(); });
+  }
+
+  void WriteTensor(const Entry& entry) {
+    Class(kModule, "TensorStorageMetadata", &tensor_class_);
+    BeginObject();
+    Field("properties", &properties_);
+    WriteProperties(entry);
+    Field("size", &size_);
+    // Sizes of chunks repeat: the tensor's own, or the last chunk's.
+    Dims last_sizes = entry.size;
+    uint32_t last_memo = Size(entry.size);
+    Field("chunks", &chunks_);
+    writer_.EmptyList();
+    Batches(
+        entry.chunk_count(),
+        [&](size_t i) {
+          Box box = entry.chunk(i);
+          Class(kModule, "ChunkStorageMetadata", &chunk_class_);
+          BeginObject();
+          Field("offsets", &offsets_);
+          offset_memos_.push_back(Size(box.offsets));
+          Field("sizes", &sizes_);
+          if (std::equal(box.sizes.begin(), box.sizes.end(), last_sizes.begin())) {
+            writer_.Get(last_memo);
+          } else {
+            last_memo = Size(box.sizes);
+            last_sizes = box.sizes;
+          }
+          EndObject();
+        },
+        [&] { writer_.Appends(); });
+    EndObject();
+  }
+
+  void WriteProperties(const Entry& entry) {
+    const TensorProperties& properties = entry.properties;
+    Class(old_ ? kOldModule : kModule, "TensorProperties", &properties_class_);
+    writer_.EmptyTuple();
+    writer_.NewObject();
+    writer_.Mark();
+    writer_.Global("torch", entry.unknown_dtype.empty() ? DTypeName(properties.dtype)
+                                                        : std::string_view(entry.unknown_dtype));
+    WriteLayout(properties.layout);
+    Flag(properties.requires_grad);
+    WriteMemoryFormat(properties.memory_format);
+    Flag(properties.pin_memory);
+    writer_.TupleFromMark();
+    writer_.Build();
+  }
+
+  void WriteLayout(const std::string& layout) {
+    for (const auto& [known, memo] : layout_memos_) {
+      if (known == layout) return writer_.Get(memo);
+    }
+    writer_.Global("torch.serialization", "_get_layout");
+    writer_.String(layout);
+    writer_.Tuple1();
+    writer_.Reduce();
+    layout_memos_.emplace_back(layout, writer_.Memoize());
+  }
+
+  void WriteMemoryFormat(MemoryFormat format) {
+    uint32_t& memo = format_memos_[static_cast<size_t>(format) % 3];
+    if (memo != kNotYet) return writer_.Get(memo);
+    if (old_) {
+      writer_.Global(kOldModule, "MEM_FORMAT_ENCODING");
+    } else {
+      writer_.Global(kModule, "_MEM_FORMAT_ENCODING");
+    }
+    writer_.Int(static_cast<int64_t>(format));
+    writer_.Tuple1();
+    writer_.Reduce();
+    memo = writer_.Memoize();
+  }
+
+  // ---- planner_data
+
+  void WritePlannerData() {
+    if (!metadata_.planner_data) return writer_.None();
+    const auto& data = *metadata_.planner_data;
+    writer_.EmptyDict();
+    Batches(
+        data.size(), [&](size_t i) { WritePath(data[i].first, data[i].second, i); },
+        [&] { writer_.SetItems(); });
+  }
+
+  // By a table of its own: the metadata's may be missing.
+  uint32_t EntryNamed(std::string_view name) {
+    auto named = [&](uint32_t other) { return metadata_.entries[other].name == name; };
+    if (by_name_.size() == 0) {
+      by_name_.Reserve(metadata_.entries.size());
+      for (uint32_t i = 0; i < metadata_.entries.size(); ++i) {
+        const std::string& own = metadata_.entries[i].name;
+        by_name_.FindOrAdd(SeededHash(own), i,
+                           [&](uint32_t other) { return metadata_.entries[other].name == own; });
+      }
+    }
+    return by_name_.Find(SeededHash(name), named);
+  }
+
+  void WritePath(const std::string& name, const Path& path, size_t guess) {
+    // Planners list names in the order of the entries, or nearly.
+    uint32_t memo = kNotYet;
+    if (guess < metadata_.entries.size() && metadata_.entries[guess].name == name) {
+      memo = name_memos_[guess];
+    } else if (uint32_t entry = EntryNamed(name); entry != IdTable::kNone) {
+      memo = name_memos_[entry];
+    }
+    Shared(name, &memo);
+    if (path.empty()) return writer_.EmptyTuple();
+    if (path.size() > 3) writer_.Mark();
+    for (const PathElement& element : path) {
+      const std::string* key = std::get_if<std::string>(&element);
+      if (!key) {
+        writer_.Int(std::get<int64_t>(element));
+      } else if (*key == name) {
+        writer_.Get(memo);
+      } else {
+        writer_.InternedString(*key);
+      }
+    }
+    switch (path.size()) {
+      case 1:
+        return writer_.Tuple1();
+      case 2:
+        return writer_.Tuple2();
+      case 3:
+        return writer_.Tuple3();
+      default:
+        return writer_.TupleFromMark();
+    }
+  }
+
+  // ---- storage_data
+
+  void WriteStorage() {
+    file_memos_.assign(metadata_.files.size(), kNotYet);
+    transform_memos_.assign(metadata_.transform_sets.size(), kNotYet);
+    writer_.EmptyDict();
+    size_t open = 0;     // items since the last MARK
+    size_t tensors = 0;  // chunks of tensors so far: offset_memos_ runs parallel
+    for (size_t e = 0; e < metadata_.entries.size(); ++e) {
+      const Entry& entry = metadata_.entries[e];
+      for (size_t i = 0; i < entry.chunk_count(); ++i) {
+        uint32_t offset = entry.kind == EntryKind::kTensor ? offset_memos_[tensors++] : kNotYet;
+        const Location& location = entry.locations[i];
+        if (location.missing()) continue;
+        if (open == 0) writer_.Mark();
+        WriteIndex(name_memos_[e], offset, i);
+        WriteLocation(location);
+        if (++open == kBatch) {
+          writer_.SetItems();
+          open = 0;
+        }
+      }
+    }
+    if (open > 0) writer_.SetItems();
+  }
+
+  void WriteIndex(uint32_t name, uint32_t offset, size_t chunk) {
+    Class(kModule, "MetadataIndex", &index_class_);
+    BeginObject();
+    Field("fqn", &fqn_);
+    writer_.Get(name);
+    Field("index", &index_);
+    if (offset == kNotYet) {
+      writer_.None();
+    } else {
+      writer_.Int(static_cast<int64_t>(chunk));
+      Field("offset", &offset_);
+      writer_.Get(offset);
+    }
+    EndObject();
+  }
+
+  void WriteLocation(const Location& location) {
+    Class("torch.distributed.checkpoint.filesystem", "_StorageInfo", &info_class_);
+    BeginObject();
+    Field("relative_path", &relative_path_);
+    Shared(metadata_.files[location.file], &file_memos_[location.file]);
+    Field("offset", &offset_);
+    writer_.Int(static_cast<int64_t>(location.offset));
+    Field("length", &length_);
+    writer_.Int(static_cast<int64_t>(location.length));
+    if (!metadata_.transform_sets[location.transforms].empty()) {
+      Field("transform_descriptors", &transform_descriptors_);
+      WriteTransforms(location.transforms);
+    }
+    EndObject();
+  }
+
+  void WriteTransforms(uint32_t set) {
+    uint32_t& memo = transform_memos_[set];
+    if (memo != kNotYet) return writer_.Get(memo);
+    const std::vector<std::string>& names = metadata_.transform_sets[set];
+    writer_.EmptyList();
+    memo = writer_.Memoize();
+    writer_.Mark();
+    for (const std::string& name : names) writer_.String(name);
+    writer_.Appends();
+  }
+
+  // ---- storage_meta
+
+  void WriteStorageMeta() {
+    if (!metadata_.storage_meta) return writer_.None();
+    const StorageMeta& meta = *metadata_.storage_meta;
+    writer_.Global(kModule, "StorageMeta");
+    BeginObject();
+    writer_.String("checkpoint_id");
+    if (meta.checkpoint_id) {
+      writer_.String(SurrogateEscape(*meta.checkpoint_id));
+    } else {
+      writer_.None();
+    }
+    writer_.String("save_id");
+    WriteOptional(meta.save_id);
+    writer_.String("load_id");
+    WriteOptional(meta.load_id);
+    writer_.String("modules");
+    writer_.EmptyList();
+    Batches(
+        meta.modules.size(), [&](size_t i) { writer_.String(meta.modules[i]); },
+        [&] { writer_.Appends(); });
+    EndObject();
+  }
+
+  const Metadata& metadata_;
+  const bool old_;
+  const size_t chunk_total_;
+  std::string out_;
+  pickle::Writer writer_;
+
+  // Memo indices of names of fields and of classes.
+  uint32_t state_dict_metadata_ = kNotYet, planner_data_ = kNotYet, storage_data_ = kNotYet,
+           storage_meta_ = kNotYet, version_ = kNotYet, announcement_ = kNotYet,
+           properties_ = kNotYet, size_ = kNotYet, chunks_ = kNotYet, offsets_ = kNotYet,
+           sizes_ = kNotYet, fqn_ = kNotYet, index_ = kNotYet, offset_ = kNotYet,
+           relative_path_ = kNotYet, length_ = kNotYet, transform_descriptors_ = kNotYet;
+  uint32_t size_class_ = kNotYet, bytes_class_ = kNotYet, tensor_class_ = kNotYet,
+           chunk_class_ = kNotYet, properties_class_ = kNotYet, index_class_ = kNotYet,
+           info_class_ = kNotYet;
+  IdTable by_name_;                        // entries; filled when first asked
+  std::vector<uint32_t> name_memos_;       // by entry
+  std::vector<uint32_t> offset_memos_;     // by chunk of a tensor, entry after entry
+  std::vector<uint32_t> file_memos_;       // by file
+  std::vector<uint32_t> transform_memos_;  // by transform set
+  std::vector<std::pair<std::string, uint32_t>> layout_memos_;
+  uint32_t format_memos_[3] = {kNotYet, kNotYet, kNotYet};
+};
+
+}  // namespace
+
+Result<std::string> EncodeMetadata(const Metadata& metadata, Dialect dialect) {
+  return Encoder(metadata, dialect).Run();
+}
+
+}  // namespace dcp

@@ -1,0 +1,148 @@
+#include "metadata/flatten.h"
+
+#include <unordered_map>
+
+#include "metadata/id_table.h"
+#include "metadata/python_text.h"
+#include "value/names.h"
+
+namespace dcp {
+namespace {
+
+constexpr size_t kMaxDepth = 1000;
+// A tree of shared nodes can be far larger than the memory it takes.
+constexpr size_t kMaxVisits = size_t{1} << 26;
+constexpr size_t kMaxLeaves = size_t{1} << 24;
+
+bool IsTensor(const Value& value) {
+  return value.kind == ValueKind::kTensor || value.kind == ValueKind::kShardedTensor;
+}
+
+class Flattener {
+ public:
+  explicit Flattener(FlattenRule rule) : rule_(rule) {}
+
+  Result<std::vector<FlatLeaf>> Run(const Value& root) {
+    if (!root.is_mapping()) {
+      return Error(Code::kInvalidArgument, "a state dict must be a mapping, not {}",
+                   ToString(root));
+    }
+    DCP_RETURN_IF_ERROR(EnterMapping(root));
+    return std::move(leaves_);
+  }
+
+ private:
+  Status Visit(const ValuePtr& value) {
+    DCP_RETURN_IF_ERROR(Count());
+    bool enter = false;
+    if (value) DCP_RETURN_IF_ERROR(Enters(*value, 0, &enter));
+    if (!enter) return AddLeaf(value);
+    if (path_.size() > kMaxDepth) return TooDeep();
+    return value->is_mapping() ? EnterMapping(*value) : EnterList(*value);
+  }
+
+  Status EnterMapping(const Value& value) {
+    for (const auto& [key, element] : value.entries) {
+      Result<std::string> text = KeyText(*key);
+      if (!text.ok()) return text.status().WithContext(Where());
+      path_.emplace_back(*std::move(text));
+      DCP_RETURN_IF_ERROR(Visit(element));
+      path_.pop_back();
+    }
+    return Status::Ok();
+  }
+
+  Status EnterList(const Value& value) {
+    for (size_t i = 0; i < value.items.size(); ++i) {
+      path_.emplace_back(static_cast<int64_t>(i));
+      DCP_RETURN_IF_ERROR(Visit(value.items[i]));
+      path_.pop_back();
+    }
+    return Status::Ok();
+  }
+
+  // Whether a value is entered; answers for containers are kept, since nodes may be shared.
+  Status Enters(const Value& value, size_t depth, bool* enters) {
+    *enters = false;
+    bool mapping = value.is_mapping();
+    if (mapping && rule_ == FlattenRule::kDefault) {
+      *enters = true;
+      return Status::Ok();
+    }
+    if (!mapping && value.kind != ValueKind::kList) return Status::Ok();
+    if (auto known = enters_.find(&value); known != enters_.end()) {
+      *enters = known->second;
+      return Status::Ok();
+    }
+    if (depth > kMaxDepth) return TooDeep();
+    size_t count = mapping ? value.entries.size() : value.items.size();
+    for (size_t i = 0; i < count && !*enters; ++i) {
+      DCP_RETURN_IF_ERROR(Count());
+      const ValuePtr& element = mapping ? value.entries[i].second : value.items[i];
+      if (!element) continue;
+      if (IsTensor(*element)) {
+        *enters = true;
+      } else {
+        DCP_RETURN_IF_ERROR(Enters(*element, depth + 1, enters));
+      }
+    }
+    enters_.emplace(&value, *enters);
+    return Status::Ok();
+  }
+
+  Status AddLeaf(const ValuePtr& value) {
+    std::string name = Name();
+    uint32_t id = static_cast<uint32_t>(leaves_.size());
+    uint32_t there = names_.FindOrAdd(SeededHash(name), id,
+                                      [&](uint32_t other) { return leaves_[other].name == name; });
+    if (there != id) {
+      return Error(Code::kInvalidArgument, "duplicated flatten key {}", PrintableName(name));
+    }
+    if (leaves_.size() >= kMaxLeaves) {
+      return Error(Code::kLimit, "the state dict has more than {} leaves", kMaxLeaves);
+    }
+    leaves_.push_back({std::move(name), path_, value ? value : Value::None()});
+    return Status::Ok();
+  }
+
+  std::string Name() const {
+    std::string name;
+    for (size_t i = 0; i < path_.size(); ++i) {
+      if (i > 0) name += '.';
+      if (const std::string* key = std::get_if<std::string>(&path_[i])) {
+        name += *key;
+      } else {
+        name += std::to_string(std::get<int64_t>(path_[i]));
+      }
+    }
+    return name;
+  }
+
+  std::string Where() const {
+    return path_.empty() ? std::string("the state dict") : PrintableName(Name());
+  }
+
+  Status Count() {
+    if (++visits_ <= kMaxVisits) return Status::Ok();
+    return Error(Code::kLimit, "the state dict has more than {} nodes", kMaxVisits);
+  }
+  Status TooDeep() const {
+    return Error(Code::kInvalidArgument, "the state dict is nested deeper than {} at {}", kMaxDepth,
+                 Where());
+  }
+
+  const FlattenRule rule_;
+  std::vector<FlatLeaf> leaves_;
+  Path path_;
+  IdTable names_;
+  std::unordered_map<const Value*, bool> enters_;
+  size_t visits_ = 0;
+};
+
+}  // namespace
+
+Result<std::vector<FlatLeaf>> Flatten(const Value& root, FlattenRule rule) {
+  return Flattener(rule).Run(root);
+}
+
+}  // namespace dcp

@@ -1,0 +1,31 @@
+// The checksum trailer of `.metadata`: 24 bytes after the pickle's STOP, which pickle readers never
+// look at. Magic (8 bytes), u32 version (1), u32 CRC32 of all bytes before the trailer, u64 length
+// of those bytes; little-endian. The pickled Metadata object announces it by one more attribute,
+// kAnnouncement, a dict {"trailer": 1}.
+#ifndef DCP_METADATA_TRAILER_H_
+#define DCP_METADATA_TRAILER_H_
+
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace dcp {
+
+inline constexpr std::string_view kTrailerMagic{
+    "\x93"
+    "DCPsum\n",
+    8};
+inline constexpr uint32_t kTrailerVersion = 1;
+inline constexpr size_t kTrailerSize = 24;
+inline constexpr std::string_view kAnnouncement = "_libdcp";
+
+void AppendTrailer(std::string* out);  // over all of `out` so far
+bool EndsInTrailer(Bytes file);        // by its magic
+// For a file that ends in a trailer: kCorrupt when it does not match the bytes before it.
+Status CheckTrailer(Bytes file);
+
+}  // namespace dcp
+
+#endif  // DCP_METADATA_TRAILER_H_
