@@ -10,8 +10,8 @@
 namespace dcp {
 
 struct ObjectLimits {
-  uint64_t max_size = 1ull << 34;      // bytes of the item and of all it expands to
-  uint64_t max_values = 1ull << 24;    // nodes of the value tree, counted as if shared ones were not
+  uint64_t max_size = 1ull << 34;    // bytes of the item and of all it expands to
+  uint64_t max_values = 1ull << 24;  // nodes of the value tree, counted as if shared ones were not
 };
 
 // Decodes a torch.save zip (or, as old writers did, a bare pickle). What the allow-list covers

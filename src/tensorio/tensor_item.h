@@ -31,7 +31,7 @@ class TensorItemLayout {
   uint64_t payload_size() const { return payload_size_; }
   uint64_t suffix_size() const { return suffix_size_; }
   uint64_t size() const { return prefix_.size() + payload_size_ + suffix_size_; }
-  bool block_checksums() const { return block_checksums_; }
+  bool block_checksums() const { return block_checksums_; }  // false when one block is enough
   // Appends exactly suffix_size() bytes. `block_crcs`: one for each kChecksumBlock bytes of
   // payload, the last block possibly shorter; ignored without block checksums.
   void AppendSuffix(uint32_t payload_crc, std::span<const uint32_t> block_crcs,
@@ -42,6 +42,7 @@ class TensorItemLayout {
   uint64_t payload_size_ = 0;
   uint64_t suffix_size_ = 0;
   bool block_checksums_ = false;
+  uint32_t pickle_size_ = 0;
   uint32_t pickle_crc_ = 0;
 };
 
@@ -53,7 +54,11 @@ Shape StoredStrides(const Tensor& tensor);
 
 enum class TensorForm : uint8_t {
   kDense = 1,  // strided, with bytes in one record: the only form that loads
-  kQuantized, kSparse, kMeta, kSubclass, kOther,
+  kQuantized,
+  kSparse,
+  kMeta,
+  kSubclass,
+  kOther,
 };
 
 // Where a stored tensor's bytes are, without reading them.
@@ -62,14 +67,14 @@ struct StoredTensor {
   std::string description;  // of forms other than kDense: "quantized qint8 per_tensor_affine", ...
   DType dtype = DType::kFloat32;
   Shape shape;
-  Shape strides;               // in elements
-  int64_t storage_offset = 0;  // in elements, from the record's first byte
+  Shape strides;                   // in elements
+  int64_t storage_offset = 0;      // in elements, from the record's first byte
   bool conj = false, neg = false;  // lazily conjugated or negated: the bytes are not the values
   // The payload record, offsets from the item's start.
   uint64_t data_offset = 0;
   uint64_t data_size = 0;
-  bool deflated = false;            // then only ReadPayload can get at the bytes
-  std::optional<uint32_t> crc32;    // of the whole record; absent when the writer left it 0
+  bool deflated = false;          // then only ReadPayload can get at the bytes
+  std::optional<uint32_t> crc32;  // of the whole record; absent when the writer left it 0
   std::optional<uint64_t> block_table_offset;  // first of the block CRCs (u32 each), from the
                                                // item's start; absent in stock's files
 };
