@@ -43,6 +43,14 @@ class Builder {
   // `arguments` is a tuple.
   NodeId Reduce(NodeId callee, NodeId arguments);
   NodeId NewObject(NodeId callee, NodeId arguments, NodeId keywords);
+  // Of 1 to 3 items.
+  NodeId SmallTuple(const NodeId* items, size_t count) {
+    if (count == 1) return Add(PlainNode(NodeKind::kTuple, 1, items[0]));
+    const auto begin = static_cast<uint32_t>(arena_.links.size());
+    NodeId* links = arena_.links.Extend(count);
+    for (size_t i = 0; i < count; ++i) links[i] = items[i];
+    return Add(PlainNode(NodeKind::kTuple, static_cast<uint32_t>(count), begin));
+  }
   bool Container(NodeKind kind, const NodeId* children, size_t count, NodeId* out);
 
   // Adds to a container or to what was called: items, or pairs (keys and values in turn).

@@ -34,6 +34,7 @@ class Machine {
     const uint64_t justified = 4 * static_cast<uint64_t>(arena->input.size()) + kFreeNodes;
     max_used_ = std::min({limits.max_nodes, justified, kMostNodes});
     dense_memo_end_ = arena->input.size() + kFreeMemo;
+    memo_fast_end_ = std::min(dense_memo_end_, limits.max_memo);
   }
 
   Status Run() {
@@ -164,6 +165,15 @@ class Machine {
     if (memo_count_ > limits_.max_memo) {
       return Fail(Code::kLimit, "more than {} memo entries", limits_.max_memo);
     }
+    return true;
+  }
+
+  bool Memoize() {
+    if (memo_.size() != memo_count_ || above_mark() == 0 || memo_count_ >= memo_fast_end_) {
+      return Remember(memo_count_);
+    }
+    memo_.push_back(stack_.back());
+    ++memo_count_;
     return true;
   }
 
@@ -340,7 +350,11 @@ class Machine {
     return New(kind, from);
   }
   bool NewFromTop(size_t count) {
-    return Need(count) && New(NodeKind::kTuple, stack_.size() - count);
+    if (!Need(count)) return false;
+    const size_t from = stack_.size() - count;
+    const NodeId made = build_.SmallTuple(stack_.data() + from, count);
+    stack_.Truncate(from);
+    return Push(made);
   }
 
   // Adds the values from `from` on to the one below them.
@@ -601,7 +615,7 @@ class Machine {
         return PersistentTop();
 
       case Opcode::kMemoize:
-        return Remember(memo_count_);
+        return Memoize();
       case Opcode::kBinPut:
         return Put<uint8_t>();
       case Opcode::kLongBinPut:
@@ -658,6 +672,7 @@ class Machine {
   std::unordered_map<uint64_t, NodeId> sparse_memo_;
   uint64_t memo_count_ = 0;
   uint64_t dense_memo_end_;
+  uint64_t memo_fast_end_;
   Status error_;
 };
 
