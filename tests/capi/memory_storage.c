@@ -208,3 +208,24 @@ int memory_storage_count(const memory_storage* storage) {
   for (const memory_file* file = storage->files; file != NULL; file = file->next) ++count;
   return count;
 }
+
+void memory_storage_put(memory_storage* storage, const char* name, const void* bytes,
+                        uint64_t size) {
+  memory_file** at = find(storage, name);
+  if (*at != NULL) remove_at(at);
+  at = find(storage, name);
+  *at = calloc(1, sizeof **at);
+  (*at)->name = strdup(name);
+  (*at)->data = calloc(1, sizeof(content));
+  (*at)->data->users = 1;
+  (*at)->data->bytes = malloc(size + 1);
+  memcpy((*at)->data->bytes, bytes, size);
+  (*at)->data->size = (*at)->data->capacity = size;
+}
+
+unsigned char* memory_storage_bytes(memory_storage* storage, const char* name, uint64_t** size) {
+  memory_file** at = find(storage, name);
+  if (*at == NULL) return NULL;
+  *size = &(*at)->data->size;
+  return (*at)->data->bytes;
+}

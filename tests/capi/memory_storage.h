@@ -19,5 +19,10 @@ typedef struct memory_storage {
 void memory_storage_table(dcp_storage_table* table);
 void memory_storage_clear(memory_storage* storage);
 int memory_storage_count(const memory_storage* storage);
+/* Puts a file of these bytes there (copied), replacing one of that name. */
+void memory_storage_put(memory_storage* storage, const char* name, const void* bytes,
+                        uint64_t size);
+/* The bytes themselves, to be changed in place, and where the size is kept; NULL when missing. */
+unsigned char* memory_storage_bytes(memory_storage* storage, const char* name, uint64_t** size);
 
 #endif
