@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# make build: dcpctl, libdcp.so and the Python package in build/release.
+. "$(dirname "$0")/common.sh"
+
+"$ROOT/scripts/setup.sh" build
+configure release
+cmake --build "$ROOT/build/release" -j "$JOBS" --target dcp dcpctl dcp_python dcp_examples disk_limit
+say "${GREEN}built${RESET} build/release/bin/dcpctl, build/release/lib/libdcp.so; build/venv/bin/python imports libdcp"

@@ -1,0 +1,42 @@
+# Sourced by the scripts here: where things are, and how they talk.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV="$ROOT/build/venv"
+JOBS=${JOBS:-$(nproc)}
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+  BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' CYAN=$'\e[36m' RESET=$'\e[0m'
+else
+  BOLD='' DIM='' RED='' GREEN='' CYAN='' RESET=''
+fi
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s%s%s\n' "$RED" "$*" "$RESET" >&2; exit 1; }
+
+# elapsed: minutes and seconds since the script began.
+elapsed() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
+
+# The clang for the fuzzers, newest known to work first; empty when there is none.
+find_clang() {
+  local name
+  for name in clang++-14 clang++ clang++-15 clang++-16 clang++-17 clang++-18 clang++-19; do
+    if command -v "$name" >/dev/null; then say "$name"; return; fi
+  done
+}
+
+# configure PRESET [option...]: configures build/PRESET, only when that is new or changed.
+configure() {
+  local preset=$1
+  shift
+  local options=("$@" "-DPython3_EXECUTABLE=$VENV/bin/python" "-DPython_EXECUTABLE=$VENV/bin/python")
+  if command -v ccache >/dev/null; then
+    options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  fi
+  local stamp="$ROOT/build/$preset/.configured-with"
+  if [ -f "$ROOT/build/$preset/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "${options[*]}" ]; then
+    return
+  fi
+  (cd "$ROOT" && cmake --preset "$preset" "${options[@]}")
+  printf '%s' "${options[*]}" >"$stamp"
+}
