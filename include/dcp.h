@@ -51,14 +51,16 @@
 extern "C" {
 #endif
 
-/* ---- version ---------------------------------------------------------------------------------- */
+/* ---- version ----------------------------------------------------------------------------------
+ */
 
 DCP_API uint32_t dcp_abi_version(void);       /* of the library actually loaded */
 DCP_API const char *dcp_version_string(void); /* "0.1.0" */
 /** One line a part, "name: state", newline separated: crc32, io_uring, zstd, compiler, ... */
 DCP_API const char *dcp_build_info(void);
 
-/* ---- status and errors ------------------------------------------------------------------------ */
+/* ---- status and errors ------------------------------------------------------------------------
+ */
 
 /** Statuses travel as int32_t; the enum only names them. A value is never reused. */
 typedef int32_t dcp_status;
@@ -68,12 +70,12 @@ enum dcp_status_code {
   DCP_NOT_FOUND = 2,        /**< no such file, checkpoint, entry */
   DCP_ALREADY_EXISTS = 3,   /**< "Checkpoint already exists", and overwrite is off */
   DCP_IO = 4,               /**< the system said no: detail "errno" */
-  DCP_CORRUPT = 5,          /**< stored bytes do not parse, fail a checksum, or contradict each other */
-  DCP_TIMEOUT = 6,          /**< a deadline passed */
+  DCP_CORRUPT = 5, /**< stored bytes do not parse, fail a checksum, or contradict each other */
+  DCP_TIMEOUT = 6, /**< a deadline passed */
   DCP_CANCELLED = 7,
-  DCP_CALLBACK = 8,    /**< user code failed: see dcp_error_foreign() */
-  DCP_RANK_FAILED = 9, /**< one or more ranks failed: see dcp_error_rank_failure() */
-  DCP_INTERNAL = 10,   /**< a defect of libdcp: please report it */
+  DCP_CALLBACK = 8,     /**< user code failed: see dcp_error_foreign() */
+  DCP_RANK_FAILED = 9,  /**< one or more ranks failed: see dcp_error_rank_failure() */
+  DCP_INTERNAL = 10,    /**< a defect of libdcp: please report it */
   DCP_UNSUPPORTED = 11, /**< well-formed, but not something this build or version handles */
   DCP_OUT_OF_MEMORY = 12,
   DCP_FORKED = 13,          /**< the handle belongs to the parent process */
@@ -101,21 +103,23 @@ DCP_API void dcp_error_set_foreign(dcp_error *error, void *payload, void (*retai
 DCP_API void *dcp_error_foreign(const dcp_error *error);
 DCP_API dcp_status dcp_error_status(const dcp_error *error);
 DCP_API const char *dcp_error_message(const dcp_error *error); /* [borrowed] UTF-8, never NULL */
-/** Details by key: "file", "tensor", "offset", "errno", "global", ... [borrowed]; NULL when absent. */
+/** Details by key: "file", "tensor", "offset", "errno", "global", ... [borrowed]; NULL when absent.
+ */
 DCP_API const char *dcp_error_detail(const dcp_error *error, const char *key);
 DCP_API size_t dcp_error_detail_count(const dcp_error *error);
 DCP_API const char *dcp_error_detail_key(const dcp_error *error, size_t index);
 DCP_API const char *dcp_error_detail_value(const dcp_error *error, size_t index);
 DCP_API size_t dcp_error_rank_failure_count(const dcp_error *error);
-/** Failure `index`: its error is [borrowed], `rank` and `step` ("plan", "write", "read", [borrowed])
- *  may be NULL. NULL when out of range. */
+/** Failure `index`: its error is [borrowed], `rank` and `step` ("plan", "write", "read",
+ * [borrowed]) may be NULL. NULL when out of range. */
 DCP_API const dcp_error *dcp_error_rank_failure(const dcp_error *error, size_t index, int32_t *rank,
                                                 const char **step);
 /** The same error once more, [owned]. */
 DCP_API dcp_error *dcp_error_copy(const dcp_error *error);
 DCP_API void dcp_error_free(dcp_error *error);
 
-/* ---- cancelling ------------------------------------------------------------------------------- */
+/* ---- cancelling -------------------------------------------------------------------------------
+ */
 
 typedef struct dcp_cancel dcp_cancel;
 
@@ -127,7 +131,8 @@ DCP_API void dcp_cancel_request(dcp_cancel *cancel);
 DCP_API int32_t dcp_cancel_requested(const dcp_cancel *cancel);
 DCP_API void dcp_cancel_free(dcp_cancel *cancel);
 
-/* ---- context ---------------------------------------------------------------------------------- */
+/* ---- context ----------------------------------------------------------------------------------
+ */
 
 /** Threads, memory, observers and transforms that calls share. Where a call takes a context, NULL
  *  means a fresh one with the defaults. */
@@ -144,7 +149,12 @@ DCP_API dcp_status dcp_context_new(const dcp_context_options *options, dcp_conte
                                    dcp_error **error);
 DCP_API void dcp_context_free(dcp_context *context);
 
-enum dcp_log_level { DCP_LOG_DEBUG = 10, DCP_LOG_INFO = 20, DCP_LOG_WARNING = 30, DCP_LOG_ERROR = 40 };
+enum dcp_log_level {
+  DCP_LOG_DEBUG = 10,
+  DCP_LOG_INFO = 20,
+  DCP_LOG_WARNING = 30,
+  DCP_LOG_ERROR = 40
+};
 
 typedef struct dcp_log_table {
   uint64_t struct_size;
@@ -191,8 +201,8 @@ typedef struct dcp_device_table {
   /** must. 1 when the table serves this device (DLPack's device type and index). */
   int32_t (*handles)(void *user_data, int32_t device_type, int32_t device_index);
   /** must. Both return when the bytes are there. */
-  dcp_status (*to_host)(void *user_data, int32_t device_type, int32_t device_index, const void *from,
-                        void *to, size_t size, dcp_error **error);
+  dcp_status (*to_host)(void *user_data, int32_t device_type, int32_t device_index,
+                        const void *from, void *to, size_t size, dcp_error **error);
   dcp_status (*to_device)(void *user_data, int32_t device_type, int32_t device_index,
                           const void *from, void *to, size_t size, dcp_error **error);
   void (*destroy)(void *user_data); /**< may */
@@ -205,7 +215,8 @@ DCP_API dcp_status dcp_context_set_device(dcp_context *context, const dcp_device
  *  on after `timeout_ms` (negative: no deadline); they are not cancelled. */
 DCP_API dcp_status dcp_context_drain(dcp_context *context, int64_t timeout_ms, dcp_error **error);
 
-/* ---- dtypes ----------------------------------------------------------------------------------- */
+/* ---- dtypes -----------------------------------------------------------------------------------
+ */
 
 /** torch's element types. Appended to, never renumbered. */
 enum dcp_dtype {
@@ -249,14 +260,15 @@ DCP_API int32_t dcp_dtype_from_name(const char *name);
 /** Bytes an element; 0 for a number that is no dtype. */
 DCP_API int32_t dcp_dtype_size(int32_t dtype);
 
-/* ---- tensors ---------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------
+ */
 
 /** Someone's memory, described. Borrowed for as long as the call that takes it says. */
 typedef struct dcp_tensor_view {
   uint32_t struct_size; /**< sizeof(dcp_tensor_view) */
   int32_t dtype;
-  int32_t ndim;         /**< 0 to 64 */
-  int32_t device_type;  /**< DLPack's numbers; 1 is the CPU, and so is 0 */
+  int32_t ndim;        /**< 0 to 64 */
+  int32_t device_type; /**< DLPack's numbers; 1 is the CPU, and so is 0 */
   int32_t device_index;
   int32_t flags;          /**< DCP_TENSOR_* */
   void *data;             /**< element [0, 0, ...]; may be NULL when there are no elements */
@@ -291,7 +303,8 @@ DCP_API dcp_status dcp_tensor_get_view(const dcp_tensor *tensor, dcp_tensor_view
                                        dcp_error **error);
 DCP_API void dcp_tensor_free(dcp_tensor *tensor);
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values -----------------------------------------------------------------------------------
+ */
 
 /** A Python object as plain data. Immutable, counted; parts may be shared, never cyclic. */
 typedef struct dcp_value dcp_value;
@@ -357,7 +370,8 @@ DCP_API dcp_status dcp_value_tensor(int32_t kind, const dcp_tensor *tensor, dcp_
                                     dcp_error **error);
 /** This rank's `count` chunks of a tensor of `ndim` global sizes: chunk i is shards[i], placed at
  *  offsets[i * ndim .. + ndim). With no chunks `dtype` says the element type. */
-DCP_API dcp_status dcp_value_sharded_tensor(int32_t dtype, int32_t ndim, const int64_t *global_shape,
+DCP_API dcp_status dcp_value_sharded_tensor(int32_t dtype, int32_t ndim,
+                                            const int64_t *global_shape,
                                             const dcp_tensor *const *shards, const int64_t *offsets,
                                             size_t count, dcp_value **out, dcp_error **error);
 /** An object pickled elsewhere: `pickled` is a whole torch.save blob, copied. `global_name` is for
@@ -367,7 +381,8 @@ DCP_API dcp_status dcp_value_opaque(const char *global_name, const void *pickled
 /** `arguments` is a tuple; `state` may be NULL. DCP_UNSUPPORTED unless the global is on the list in
  *  docs/format.md. */
 DCP_API dcp_status dcp_value_constructed(const char *global_name, const dcp_value *arguments,
-                                         const dcp_value *state, dcp_value **out, dcp_error **error);
+                                         const dcp_value *state, dcp_value **out,
+                                         dcp_error **error);
 
 /* Readers. The wrong kind is DCP_INVALID_ARGUMENT. */
 DCP_API dcp_status dcp_value_get_bool(const dcp_value *value, int32_t *out, dcp_error **error);
@@ -381,7 +396,8 @@ DCP_API dcp_status dcp_value_get_complex(const dcp_value *value, double *real, d
 DCP_API dcp_status dcp_value_get_text(const dcp_value *value, const char **bytes, size_t *size,
                                       dcp_error **error);
 /** OPAQUE, PATH, CONSTRUCTED: "module.name". [borrowed] */
-DCP_API dcp_status dcp_value_get_global(const dcp_value *value, const char **out, dcp_error **error);
+DCP_API dcp_status dcp_value_get_global(const dcp_value *value, const char **out,
+                                        dcp_error **error);
 /** Items of sequences and sets, entries of dicts, dimensions of sizes, chunks of sharded tensors;
  *  0 for other kinds. */
 DCP_API size_t dcp_value_count(const dcp_value *value);
@@ -409,14 +425,16 @@ DCP_API dcp_status dcp_value_to_string(const dcp_value *value, char **out, dcp_e
 DCP_API void dcp_value_free(dcp_value *value);
 DCP_API void dcp_string_free(char *string);
 
-/* ---- state dict ------------------------------------------------------------------------------- */
+/* ---- state dict -------------------------------------------------------------------------------
+ */
 
 /** What is saved, or loaded into: names and values, in insertion order. [serial] */
 typedef struct dcp_state_dict dcp_state_dict;
 
 DCP_API dcp_status dcp_state_dict_new(dcp_state_dict **out, dcp_error **error);
-/** Sets or replaces. Values that are dicts, and lists that hold tensors, are flattened by upstream's
- *  rules when saved: "model" -> {"weight": t} becomes "model.weight". The value is counted. */
+/** Sets or replaces. Values that are dicts, and lists that hold tensors, are flattened by
+ * upstream's rules when saved: "model" -> {"weight": t} becomes "model.weight". The value is
+ * counted. */
 DCP_API dcp_status dcp_state_dict_set(dcp_state_dict *state, const char *name, size_t name_size,
                                       const dcp_value *value, dcp_error **error);
 /** Same for a tensor in the caller's memory, which must stay valid and unchanged while the state
@@ -430,7 +448,8 @@ DCP_API dcp_status dcp_state_dict_at(const dcp_state_dict *state, size_t index, 
                                      size_t *name_size, dcp_value **value, dcp_error **error);
 DCP_API void dcp_state_dict_free(dcp_state_dict *state);
 
-/* ---- storage ---------------------------------------------------------------------------------- */
+/* ---- storage ----------------------------------------------------------------------------------
+ */
 
 /** One checkpoint's folder, wherever it lives. */
 typedef struct dcp_storage dcp_storage;
@@ -476,7 +495,8 @@ typedef struct dcp_storage_table {
                        dcp_error **error);
   /** must. Closes an unfinished file, on failure of the save; the library then calls remove. */
   void (*abort)(void *user_data, void *file);
-  /** must. DCP_NOT_FOUND when missing. What it shows may not change when the name is renamed over. */
+  /** must. DCP_NOT_FOUND when missing. What it shows may not change when the name is renamed over.
+   */
   dcp_status (*open)(void *user_data, const char *path, void **file, uint64_t *size,
                      dcp_error **error);
   /** must. Fills `data` wholly; too few bytes is DCP_CORRUPT. */
@@ -498,7 +518,8 @@ typedef struct dcp_storage_table {
 DCP_API dcp_status dcp_storage_new(const dcp_storage_table *table, void *user_data,
                                    const char *location, dcp_storage **out, dcp_error **error);
 
-/* ---- transforms ------------------------------------------------------------------------------- */
+/* ---- transforms -------------------------------------------------------------------------------
+ */
 
 /** Receives transformed bytes. Returns DCP_OK or a status to be handed on. */
 typedef dcp_status (*dcp_byte_sink)(void *sink, const void *data, size_t size);
@@ -527,7 +548,8 @@ DCP_API dcp_status dcp_context_add_transform(dcp_context *context, const char *n
                                              const char *version, const dcp_transform_table *table,
                                              void *user_data, dcp_error **error);
 
-/* ---- save ------------------------------------------------------------------------------------- */
+/* ---- save -------------------------------------------------------------------------------------
+ */
 
 enum dcp_dialect {
   DCP_DIALECT_DEFAULT = 0,  /**< read by torch 2.4 to 2.15 */
@@ -536,14 +558,14 @@ enum dcp_dialect {
 
 typedef struct dcp_save_options {
   uint32_t struct_size;
-  int32_t overwrite;       /**< 1; 0 makes an existing checkpoint DCP_ALREADY_EXISTS */
-  int32_t durable;         /**< 1: on return the checkpoint survives a power cut */
-  int32_t flatten;         /**< 1; 0 keeps the top level's names and stores nested values as objects */
-  int32_t files;           /**< 1: data files a rank (upstream's thread_count) */
-  int32_t file_per_item;   /**< 0; 1 is upstream's single_file_per_rank=False */
-  int32_t dialect;         /**< DCP_DIALECT_DEFAULT */
-  int32_t block_checksums; /**< 1: lets slices be checked; ignored by stock */
-  int64_t timeout_ms;      /**< 600000: silence of another rank; negative waits for ever */
+  int32_t overwrite; /**< 1; 0 makes an existing checkpoint DCP_ALREADY_EXISTS */
+  int32_t durable;   /**< 1: on return the checkpoint survives a power cut */
+  int32_t flatten;   /**< 1; 0 keeps the top level's names and stores nested values as objects */
+  int32_t files;     /**< 1: data files a rank (upstream's thread_count) */
+  int32_t file_per_item;         /**< 0; 1 is upstream's single_file_per_rank=False */
+  int32_t dialect;               /**< DCP_DIALECT_DEFAULT */
+  int32_t block_checksums;       /**< 1: lets slices be checked; ignored by stock */
+  int64_t timeout_ms;            /**< 600000: silence of another rank; negative waits for ever */
   const char *const *transforms; /**< NULL; names ("stream.zstd") from the context's registry */
   size_t transform_count;        /**< 0 */
   const char *checkpoint_id;     /**< NULL: the storage's location */
@@ -568,8 +590,8 @@ DCP_API dcp_status dcp_save(dcp_context *context, dcp_storage *storage, const dc
 
 typedef struct dcp_future dcp_future;
 
-/** Copies every tensor of `state`, then saves in the background: all arguments may change or go once
- *  this returns. */
+/** Copies every tensor of `state`, then saves in the background: all arguments may change or go
+ * once this returns. */
 DCP_API dcp_status dcp_save_async(dcp_context *context, dcp_storage *storage,
                                   const dcp_state_dict *state, const dcp_save_options *options,
                                   dcp_future **out, dcp_error **error);
@@ -587,7 +609,8 @@ DCP_API dcp_status dcp_future_on_done(dcp_future *future, void (*done)(void *use
                                       dcp_error **error);
 DCP_API void dcp_future_free(dcp_future *future); /* detaches: never cancels, never blocks */
 
-/* ---- load ------------------------------------------------------------------------------------- */
+/* ---- load -------------------------------------------------------------------------------------
+ */
 
 typedef struct dcp_load_options {
   uint32_t struct_size;
@@ -625,13 +648,14 @@ DCP_API uint64_t dcp_load_report_bytes_read(const dcp_load_report *report);
 DCP_API uint64_t dcp_load_report_bytes_unverified(const dcp_load_report *report);
 DCP_API void dcp_load_report_free(dcp_load_report *report);
 
-/** Fills the tensors of `state` in place, from whatever chunks the checkpoint was cut into. After an
- *  error they may be partly filled. `report` may be NULL, else *report is [owned]. */
+/** Fills the tensors of `state` in place, from whatever chunks the checkpoint was cut into. After
+ * an error they may be partly filled. `report` may be NULL, else *report is [owned]. */
 DCP_API dcp_status dcp_load(dcp_context *context, dcp_storage *storage, const dcp_state_dict *state,
                             const dcp_load_options *options, dcp_load_report **report,
                             dcp_error **error);
 
-/* ---- open for reading ------------------------------------------------------------------------- */
+/* ---- open for reading -------------------------------------------------------------------------
+ */
 
 /** A checkpoint open for reading. Remembers its metadata; opens data files when first needed. */
 typedef struct dcp_checkpoint dcp_checkpoint;
@@ -727,7 +751,8 @@ DCP_API dcp_status dcp_checkpoint_item(dcp_checkpoint *checkpoint, size_t index,
 DCP_API dcp_status dcp_checkpoint_read_all(dcp_checkpoint *checkpoint, int32_t nested,
                                            dcp_value **out, dcp_error **error);
 
-/* ---- verify ----------------------------------------------------------------------------------- */
+/* ---- verify -----------------------------------------------------------------------------------
+ */
 
 /** One damaged place. Pointers are [borrowed] from the report, or valid during the callback. */
 typedef struct dcp_damage {
@@ -765,7 +790,8 @@ DCP_API dcp_status dcp_checkpoint_verify(dcp_checkpoint *checkpoint, const dcp_v
                                          void *user_data, dcp_cancel *cancel,
                                          dcp_verify_report **report, dcp_error **error);
 
-/* ---- copy ------------------------------------------------------------------------------------- */
+/* ---- copy -------------------------------------------------------------------------------------
+ */
 
 /** Saves an open checkpoint somewhere else, with other options: number of files, transforms,
  *  dialect. Streams: memory stays within the context's budget and the largest object. Every

@@ -258,7 +258,7 @@ dcp_status dcp_checkpoint_map(dcp_checkpoint* checkpoint, size_t index, uint64_t
     }
     DCP_ASSIGN_OR_RETURN(dcp::Tensor tensor,
                          checkpoint->checkpoint->MapChunk(*entry, static_cast<uint32_t>(chunk)));
-    *out = new dcp_tensor(std::move(tensor), /*is_read_only=*/true);
+    *out = new dcp_tensor(std::move(tensor));
     return Status::Ok();
   });
 }

@@ -43,6 +43,7 @@ Result<Tensor> TensorOf(const dcp_tensor_view* view, std::shared_ptr<const void>
                                       strides, view->data, std::move(owner)));
   if (view->device_type != 0) tensor.device = {view->device_type, view->device_index};
   tensor.requires_grad = (view->flags & DCP_TENSOR_REQUIRES_GRAD) != 0;
+  tensor.read_only = (view->flags & DCP_TENSOR_READ_ONLY) != 0;
   return tensor;
 }
 
@@ -76,7 +77,7 @@ dcp_status dcp_tensor_new(const dcp_tensor_view* view, void* owner, void (*relea
     DCP_RETURN_IF_ERROR(CheckOut(out, "out"));
     *out = nullptr;
     DCP_ASSIGN_OR_RETURN(Tensor tensor, dcp::c_api::TensorOf(view, std::move(counted)));
-    *out = new dcp_tensor(std::move(tensor), (view->flags & DCP_TENSOR_READ_ONLY) != 0);
+    *out = new dcp_tensor(std::move(tensor));
     return Status::Ok();
   });
 }
@@ -118,8 +119,8 @@ dcp_status dcp_tensor_to_dlpack(const dcp_tensor* tensor, int32_t versioned, voi
     DCP_RETURN_IF_ERROR(CheckOut(managed, "managed"));
     *managed = nullptr;
     DCP_RETURN_IF_ERROR(CheckHandle(tensor, "tensor"));
-    DCP_ASSIGN_OR_RETURN(*managed,
-                         dcp::TensorToDLPack(tensor->tensor, versioned != 0, tensor->read_only));
+    DCP_ASSIGN_OR_RETURN(
+        *managed, dcp::TensorToDLPack(tensor->tensor, versioned != 0, tensor->tensor.read_only));
     return Status::Ok();
   });
 }
@@ -137,8 +138,8 @@ dcp_status dcp_tensor_get_view(const dcp_tensor* tensor, dcp_tensor_view* view, 
     view->ndim = static_cast<int32_t>(t.shape.size());
     view->device_type = t.device.type;
     view->device_index = t.device.index;
-    view->flags = (t.requires_grad ? DCP_TENSOR_REQUIRES_GRAD : 0) |
-                  (tensor->read_only ? DCP_TENSOR_READ_ONLY : 0);
+    view->flags =
+        (t.requires_grad ? DCP_TENSOR_REQUIRES_GRAD : 0) | (t.read_only ? DCP_TENSOR_READ_ONLY : 0);
     view->data = t.data;
     view->shape = t.shape.data();
     view->strides = t.strides.data();

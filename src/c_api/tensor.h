@@ -5,10 +5,8 @@
 #include "value/tensor.h"
 
 struct dcp_tensor : dcp::c_api::Handle {
-  explicit dcp_tensor(dcp::Tensor of, bool is_read_only = false)
-      : tensor(std::move(of)), read_only(is_read_only) {}
+  explicit dcp_tensor(dcp::Tensor of) : tensor(std::move(of)) {}
   dcp::Tensor tensor;
-  bool read_only;
 };
 
 namespace dcp::c_api {

@@ -174,6 +174,12 @@ Result<StoredTensor> Checkpoint::Inspect(const Entry& entry, uint32_t chunk) {
   return stored;
 }
 
+Status Checkpoint::VerifyChunk(const Entry& entry, uint32_t chunk) {
+  DCP_RETURN_IF_ERROR(CheckItem(entry, chunk));
+  bool has_checksums = false;
+  return Explain(reader_->VerifyItem(entry, chunk, MakeReaderOptions(), &has_checksums));
+}
+
 Result<Tensor> Checkpoint::MapChunk(const Entry& entry, uint32_t chunk) {
   DCP_RETURN_IF_ERROR(CheckTensor(entry));
   DCP_RETURN_IF_ERROR(CheckItem(entry, chunk));

@@ -62,6 +62,9 @@ class Checkpoint {
   Result<StoredTensor> Inspect(const Entry& entry, uint32_t chunk);
   Result<Tensor> MapChunk(const Entry& entry, uint32_t chunk);
 
+  // Reads the whole item and checks every checksum it has.
+  Status VerifyChunk(const Entry& entry, uint32_t chunk);
+
   // Every entry's values by name, nested by planner data: objects and tensors, read now. One that
   // cannot be read fails it all, by name.
   Result<ValuePtr> ReadAll(bool nested);

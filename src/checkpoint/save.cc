@@ -1,6 +1,7 @@
 #include "checkpoint/save.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "checkpoint/agreement.h"
 #include "checkpoint/commit.h"
@@ -63,11 +64,15 @@ Payload PayloadOf(const FlatLeaf& leaf, uint32_t shard) {
 
 class SaveRun {
  public:
-  SaveRun(Store& store, Communicator& comm, const Value& state, const SaveOptions& options,
-          const Engine& engine)
+  // The leaves to save are found when the plan is made: their failure is this rank's failure.
+  using Leaves = std::function<Result<std::vector<FlatLeaf>>()>;
+
+  SaveRun(Store& store, Communicator& comm, Leaves find_leaves, bool with_paths,
+          const SaveOptions& options, const Engine& engine)
       : store_(store),
         comm_(comm),
-        state_(state),
+        find_leaves_(std::move(find_leaves)),
+        with_paths_(with_paths),
         options_(options),
         engine_(engine),
         agreement_(comm, options.coordinator, options.timeout_ms, "save"),
@@ -113,11 +118,11 @@ class SaveRun {
     DCP_ASSIGN_OR_RETURN(FolderState folder, InspectFolder(store_));
     DCP_RETURN_IF_ERROR(CheckOverwrite(store_, folder, options_.overwrite));
     DCP_ASSIGN_OR_RETURN(transforms_, FindTransforms(*engine_.transforms, options_.transforms));
-    DCP_ASSIGN_OR_RETURN(leaves_, LeavesOf(state_, options_.flatten, FlattenRule::kDefault));
+    DCP_ASSIGN_OR_RETURN(leaves_, find_leaves_());
     DCP_RETURN_IF_ERROR(CheckLeaves());
     PlanMessage message;
     message.next_generation = folder.next_generation;
-    message.plan = CreateLocalSavePlan(leaves_, options_.flatten);
+    message.plan = CreateLocalSavePlan(leaves_, with_paths_);
     sources_ = LocalSources(leaves_);
     if (sources_.size() != message.plan.items.size()) {
       return Error(Code::kInternal, "a plan of {} items from {} sources", message.plan.items.size(),
@@ -388,7 +393,8 @@ class SaveRun {
 
   Store& store_;
   Communicator& comm_;
-  const Value& state_;
+  Leaves find_leaves_;
+  bool with_paths_;
   const SaveOptions& options_;
   const Engine& engine_;
   Agreement agreement_;
@@ -409,7 +415,14 @@ class SaveRun {
 
 Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
                         const SaveOptions& options, const Engine& engine) {
-  return SaveRun(store, comm, state, options, engine).Run();
+  auto leaves = [&] { return LeavesOf(state, options.flatten, FlattenRule::kDefault); };
+  return SaveRun(store, comm, leaves, options.flatten, options, engine).Run();
+}
+
+Result<SaveResult> SaveLeaves(Store& store, Communicator& comm, std::vector<FlatLeaf> leaves,
+                              bool with_paths, const SaveOptions& options, const Engine& engine) {
+  auto given = [&]() -> Result<std::vector<FlatLeaf>> { return std::move(leaves); };
+  return SaveRun(store, comm, given, with_paths, options, engine).Run();
 }
 
 }  // namespace dcp

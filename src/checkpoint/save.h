@@ -12,6 +12,7 @@
 #include "base/deadline.h"
 #include "comm/communicator.h"
 #include "metadata/codec.h"
+#include "metadata/flatten.h"
 #include "staging/engine.h"
 #include "storage/store.h"
 #include "value/value.h"
@@ -48,6 +49,10 @@ struct SaveResult {
 // one stays and this save's files are gone (kOutcomeUnknown excepted, see its message).
 Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
                         const SaveOptions& options, const Engine& engine);
+
+// The same for leaves that are flat already. `with_paths`: their paths are recorded (planner data).
+Result<SaveResult> SaveLeaves(Store& store, Communicator& comm, std::vector<FlatLeaf> leaves,
+                              bool with_paths, const SaveOptions& options, const Engine& engine);
 
 }  // namespace dcp
 

@@ -5,11 +5,22 @@
 #include <cstddef>
 #include <memory>
 
+#include "base/bytes.h"
 #include "base/device.h"
 #include "base/dtype.h"
 #include "base/shape.h"
 
 namespace dcp {
+
+// Elements that are fetched when they are needed, for tensors too large to hold at once. One
+// thread at a time.
+class ElementSource {
+ public:
+  virtual ~ElementSource() = default;
+  // Fills `out` with the bytes at `offset` of the row-major elements; both are multiples of the
+  // element size, and calls go forward through the bytes.
+  virtual Status Read(uint64_t offset, MutableBytes out) = 0;
+};
 
 // `data` points at element [0, 0, ...]; strides are in elements, >= 0, one per dimension.
 // Copies share the bytes; `owner` keeps them alive (null when they are borrowed: the maker says
@@ -22,6 +33,9 @@ struct Tensor {
   Device device;
   bool requires_grad = false;
   std::shared_ptr<const void> owner;
+  // Non-null: the elements are not in memory but come from here; `data` is null, strides are
+  // row-major. Only writers take such tensors.
+  std::shared_ptr<ElementSource> source;
   bool read_only = false;  // the bytes must not be written: a load into it is refused
 
   int64_t num_elements() const;  // shape was validated

@@ -16,6 +16,9 @@ bool SameOrder(const Tensor& tensor, const Shape& stored) {
 
 Result<PayloadSource> PayloadSource::Create(const Tensor& tensor, const Shape& stored,
                                             DeviceCopier* copier) {
+  if (tensor.source != nullptr) {
+    return PayloadSource(tensor, nullptr, nullptr, static_cast<size_t>(DTypeSize(tensor.dtype)));
+  }
   const bool as_it_lies = SameOrder(tensor, stored);
   if (tensor.device.is_cpu()) {
     if (as_it_lies) return PayloadSource(tensor, nullptr, tensor.data, 1);
@@ -38,6 +41,7 @@ Result<PayloadSource> PayloadSource::Create(const Tensor& tensor, const Shape& s
 }
 
 Status PayloadSource::Fill(uint64_t offset, MutableBytes out) const {
+  if (tensor_->source != nullptr) return tensor_->source->Read(offset, out);
   if (copier_ != nullptr) return copier_->ToHost(tensor_->device, tensor_->data + offset, out);
   if (straight_ != nullptr) {
     std::memcpy(out.data(), straight_ + offset, out.size());
