@@ -344,6 +344,8 @@ class SaveRun {
       location.transforms = transform_set;
       location.offset = item.offset;
       location.length = item.length;
+      location.crc32 = item.crc32;
+      location.has_crc32 = true;
     }
     return Status::Ok();
   }

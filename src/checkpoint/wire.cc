@@ -299,6 +299,7 @@ std::string EncodeOutcomeMessage(const OutcomeMessage& message) {
     out.Number(item.file);
     out.Number(item.offset);
     out.Number(item.length);
+    out.Number(item.crc32);
   }
   return out.Take();
 }
@@ -311,12 +312,13 @@ Result<OutcomeMessage> DecodeOutcomeMessage(std::string_view bytes) {
   outcome.bytes = in.Number();
   size_t files = in.Count(2);
   for (; files > 0 && in.ok(); --files) outcome.files.push_back(in.Name());
-  size_t items = in.Count(3);
+  size_t items = in.Count(4);
   for (; items > 0 && in.ok(); --items) {
     WrittenItem item;
     item.file = static_cast<uint32_t>(in.Number(kMaxId));
     item.offset = in.Number();
     item.length = in.Number();
+    item.crc32 = static_cast<uint32_t>(in.Number(UINT32_MAX));
     if (item.file >= outcome.files.size()) in.Fail();
     outcome.items.push_back(item);
   }

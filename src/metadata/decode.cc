@@ -411,6 +411,11 @@ class Decoder {
       return Error(Code::kCorrupt, "{}: its item ends past 2^63 in its file", PrintableName(name))
           .WithDetail("tensor", PrintableName(name));
     }
+    NodeId crc = Field(graph_, object, kItemCrc);
+    if (crc != kNoNode && graph_.kind(crc) == NodeKind::kInt) {
+      location.crc32 = static_cast<uint32_t>(graph_.AsInt(crc));
+      location.has_crc32 = true;
+    }
     DCP_ASSIGN_OR_RETURN(location.file, FileOf(path));
     NodeId transforms = Field(graph_, object, "transform_descriptors");
     if (!IsNone(graph_, transforms)) {

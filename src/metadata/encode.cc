@@ -437,6 +437,10 @@ class Encoder {
       Field("transform_descriptors", &transform_descriptors_);
       WriteTransforms(location.transforms);
     }
+    if (location.has_crc32) {
+      Field(kItemCrc, &item_crc_);
+      writer_.Int(location.crc32);
+    }
     EndObject();
   }
 
@@ -483,11 +487,12 @@ class Encoder {
   pickle::Writer writer_;
 
   // Memo indices of names of fields and of classes.
-  uint32_t state_dict_metadata_ = kNotYet, planner_data_ = kNotYet, storage_data_ = kNotYet,
-           storage_meta_ = kNotYet, version_ = kNotYet, announcement_ = kNotYet,
-           properties_ = kNotYet, size_ = kNotYet, chunks_ = kNotYet, offsets_ = kNotYet,
-           sizes_ = kNotYet, fqn_ = kNotYet, index_ = kNotYet, offset_ = kNotYet,
-           relative_path_ = kNotYet, length_ = kNotYet, transform_descriptors_ = kNotYet;
+  uint32_t item_crc_ = kNotYet, state_dict_metadata_ = kNotYet, planner_data_ = kNotYet,
+           storage_data_ = kNotYet, storage_meta_ = kNotYet, version_ = kNotYet,
+           announcement_ = kNotYet, properties_ = kNotYet, size_ = kNotYet, chunks_ = kNotYet,
+           offsets_ = kNotYet, sizes_ = kNotYet, fqn_ = kNotYet, index_ = kNotYet,
+           offset_ = kNotYet, relative_path_ = kNotYet, length_ = kNotYet,
+           transform_descriptors_ = kNotYet;
   uint32_t size_class_ = kNotYet, bytes_class_ = kNotYet, tensor_class_ = kNotYet,
            chunk_class_ = kNotYet, properties_class_ = kNotYet, index_class_ = kNotYet,
            info_class_ = kNotYet;

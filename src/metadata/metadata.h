@@ -40,6 +40,10 @@ struct Location {
   uint32_t transforms = 0;  // set 0 is "none"
   uint64_t offset = 0;
   uint64_t length = 0;  // bytes in the file, after transforms
+  // CRC32 of those bytes, in files of ours (stock ignores it). It covers what the zip's own CRCs
+  // leave out, and tells an item that was replaced by another from the right one.
+  uint32_t crc32 = 0;
+  bool has_crc32 = false;
   bool missing() const { return file == kMissing; }
 };
 

@@ -20,6 +20,8 @@ inline constexpr std::string_view kTrailerMagic{
 inline constexpr uint32_t kTrailerVersion = 1;
 inline constexpr size_t kTrailerSize = 24;
 inline constexpr std::string_view kAnnouncement = "_libdcp";
+// The extra attribute of each _StorageInfo: CRC32 of the item's bytes in its file.
+inline constexpr std::string_view kItemCrc = "_crc32";
 
 void AppendTrailer(std::string* out);  // over all of `out` so far
 bool EndsInTrailer(Bytes file);        // by its magic

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/checksum.h"
 #include "tensorio/object_item.h"
 
 namespace dcp {
@@ -23,11 +24,12 @@ Status ItemWriter::Step(uint64_t bytes, uint64_t items) {
 Status ItemWriter::Write(const WriteJob& job, FileStream& stream, WrittenItem* item) {
   item->offset = stream.position();
   if (!options_.transforms.empty()) {
-    DCP_RETURN_IF_ERROR(WriteEncoded(job, stream));
+    DCP_RETURN_IF_ERROR(WriteEncoded(job, stream, item));
   } else if (job.tensor != nullptr) {
     DCP_RETURN_IF_ERROR(WriteTensor(*job.tensor, stream, item));
   } else {
     DCP_ASSIGN_OR_RETURN(std::string bytes, EncodeObjectItem(*job.object));
+    item->crc32 = Crc32(0, AsBytes(bytes));
     DCP_RETURN_IF_ERROR(stream.Append(AsBytes(bytes)));
   }
   item->length = stream.position() - item->offset;
@@ -55,6 +57,8 @@ Status ItemWriter::WriteTensor(const Tensor& tensor, FileStream& stream, Written
   const uint32_t crc = crc_.End();
   suffix_.clear();
   layout->AppendSuffix(crc, crc_.blocks(), &suffix_);
+  item->crc32 = Crc32Combine(Crc32(0, AsBytes(layout->prefix())), crc, layout->payload_size());
+  item->crc32 = Crc32Combine(item->crc32, Crc32(0, AsBytes(suffix_)), suffix_.size());
   return stream.Append(AsBytes(suffix_));
 }
 
@@ -103,9 +107,12 @@ Status ItemWriter::StreamPayload(const PayloadSource& source, uint64_t size, Fil
   return Status::Ok();
 }
 
-Status ItemWriter::WriteEncoded(const WriteJob& job, FileStream& stream) {
+Status ItemWriter::WriteEncoded(const WriteJob& job, FileStream& stream, WrittenItem* item) {
   DCP_ASSIGN_OR_RETURN(EncodeChain chain, EncodeChain::Create(options_.transforms));
-  const ByteSink sink = [&stream](Bytes bytes) { return stream.Append(bytes); };
+  const ByteSink sink = [&stream, item](Bytes bytes) {
+    item->crc32 = Crc32(item->crc32, bytes);
+    return stream.Append(bytes);
+  };
   if (job.tensor == nullptr) {
     DCP_ASSIGN_OR_RETURN(std::string bytes, EncodeObjectItem(*job.object));
     DCP_RETURN_IF_ERROR(chain.Push(AsBytes(bytes), sink));

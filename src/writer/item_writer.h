@@ -20,12 +20,12 @@ class ItemWriter {
   ItemWriter(const WriterOptions& options, const std::atomic<bool>& stop)
       : options_(options), stop_(stop), layouts_(options.block_checksums) {}
 
-  // Appends the item; sets offset and length of *item. Errors do not name tensor or file.
+  // Appends the item; sets offset, length and crc32 of *item. Errors do not name tensor or file.
   Status Write(const WriteJob& job, FileStream& stream, WrittenItem* item);
 
  private:
   Status WriteTensor(const Tensor& tensor, FileStream& stream, WrittenItem* item);
-  Status WriteEncoded(const WriteJob& job, FileStream& stream);
+  Status WriteEncoded(const WriteJob& job, FileStream& stream, WrittenItem* item);
   Status StreamPayload(const PayloadSource& source, uint64_t size, FileStream& stream);
   Status SendStraight(const std::byte* data, uint64_t size, FileStream& stream);
   Status Step(uint64_t bytes, uint64_t items);

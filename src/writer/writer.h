@@ -46,6 +46,7 @@ struct WrittenItem {
   uint32_t file = 0;  // index into WriteOutcome::files
   uint64_t offset = 0;
   uint64_t length = 0;
+  uint32_t crc32 = 0;  // of those bytes in the file
 };
 
 struct WriteOutcome {
