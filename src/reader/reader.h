@@ -21,10 +21,10 @@
 namespace dcp {
 
 struct ReaderOptions {
-  int32_t threads = 0;  // 0: as many as serve
-  bool verify = true;   // check every checksum there is over what is read
-  bool cold = true;     // large reads may go past the page cache
-  std::shared_ptr<BufferPool> pool;  // must
+  int32_t threads = 0;                            // 0: as many as serve
+  bool verify = true;                             // check every checksum there is over what is read
+  bool cold = true;                               // large reads may go past the page cache
+  std::shared_ptr<BufferPool> pool;               // must
   const TransformRegistry* transforms = nullptr;  // must
   DeviceCopier* copier = nullptr;
   Progress* progress = nullptr;
