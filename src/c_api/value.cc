@@ -259,7 +259,8 @@ dcp_status dcp_value_constructed(const char* global_name, const dcp_value* argum
     if (global_name == nullptr) return Error(Code::kInvalidArgument, "global_name is NULL");
     DCP_RETURN_IF_ERROR(CheckKind(arguments, {ValueKind::kTuple}, "arguments"));
     if (state != nullptr) DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
-    if (!dcp::IsPlainConstructor(global_name)) {
+    const dcp::KnownGlobal* known = dcp::FindKnownGlobal(global_name);
+    if (known == nullptr || known->form != dcp::GlobalForm::kPlain) {
       return Error(Code::kUnsupported, "'{}' is not on the list of plain constructors",
                    dcp::PrintableName(global_name))
           .WithDetail("global", global_name);
