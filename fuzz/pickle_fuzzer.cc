@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (graph->consumed() > size) std::abort();
   // A node is paid for by an opcode; see Limits::max_nodes.
   if (graph->node_count() > 4 * size + 4096) std::abort();
-  static volatile size_t sink;
+  [[maybe_unused]] static volatile size_t sink;
   sink = Walk(*graph);
   return 0;
 }
