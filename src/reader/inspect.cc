@@ -39,7 +39,7 @@ Result<StoredTensor> ItemReader::Inspect(const Entry& entry, uint32_t chunk,
       return ParseTensorItem(CountingSource(file.get(), place.offset(), place.length(), nullptr));
     }
     DCP_ASSIGN_OR_RETURN(const uint64_t limit, DecodedTensorLimit(place));
-    DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file, place));
+    DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file, place, options.verify));
     DCP_ASSIGN_OR_RETURN(const std::string decoded,
                          DecodeItem(std::move(raw), place, limit, options));
     return ParseTensorItem(MemorySource(AsBytes(decoded)));

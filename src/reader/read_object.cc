@@ -21,7 +21,7 @@ Result<std::string> ItemReader::ReadItemBytes(const Entry& entry, uint32_t chunk
       return Error(Code::kLimit, "it has {} bytes, more than the {} allowed", place.length(),
                    limit);
     }
-    DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file, place));
+    DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file, place, options.verify));
     return DecodeItem(std::move(raw), place, limit, options);
   };
   auto bytes = read();

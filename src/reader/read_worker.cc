@@ -19,6 +19,21 @@ Status WrongCrc(uint32_t found, uint32_t expected) {
                found, expected);
 }
 
+Result<uint32_t> CrcOfRange(const ReadableFile& file, uint64_t begin, uint64_t size,
+                            std::atomic<uint64_t>* bytes_read) {
+  constexpr uint64_t kStep = 64 << 10;
+  DCP_ASSIGN_OR_RETURN(const std::unique_ptr<std::byte[]> memory,
+                       AllocateBytes(std::min(kStep, size)));
+  uint32_t crc = 0;
+  for (uint64_t at = 0; at < size; at += kStep) {
+    const MutableBytes out(memory.get(), std::min(kStep, size - at));
+    DCP_RETURN_IF_ERROR(file.ReadAt(begin + at, out));
+    bytes_read->fetch_add(out.size(), std::memory_order_relaxed);
+    crc = Crc32(crc, out);
+  }
+  return crc;
+}
+
 uint64_t BoxBytes(const TensorRead& read) {
   return static_cast<uint64_t>(read.dest.num_elements() * DTypeSize(read.entry->properties.dtype));
 }
@@ -198,50 +213,58 @@ Status ReadWorker::UseSpan(const Piece& piece, Bytes bytes) {
     const ItemReads& item = work_.plan->items[i];
     if (work_.stop.load(std::memory_order_relaxed)) return Status::Ok();
     const Bytes own = bytes.subspan(item.place.offset() - piece.begin, item.place.length());
-    DCP_RETURN_IF_ERROR(AboutItem(UseItem(item, own), item.place));
+    DCP_RETURN_IF_ERROR(AboutItem(UseItem(item, own, true), item.place));
   }
   return Status::Ok();
 }
 
-Result<bool> ReadWorker::CopyWhole(const ItemReads& item, const StoredTensor& stored,
-                                   Bytes payload) {
-  const TensorRead& read = *work_.plan->order[item.begin];
-  const Tensor& dest = read.dest;
+bool ReadWorker::CopyWhole(const ItemReads& item, const StoredTensor& stored, Bytes payload,
+                           uint32_t* crc) {
+  const Tensor& dest = work_.plan->order[item.begin]->dest;
   if (item.end - item.begin != 1 || stored.conj || stored.neg || dest.dtype != stored.dtype ||
       !dest.device.is_cpu() || dest.shape != stored.shape ||
       static_cast<uint64_t>(dest.num_bytes()) != payload.size() || !dest.contiguous() ||
       !IsContiguous(stored.shape, stored.strides)) {
     return false;
   }
-  const uint32_t crc = Crc32Copy(0, dest.data, payload);
-  if (crc != *stored.crc32) return WrongCrc(crc, *stored.crc32);
+  *crc = Crc32Copy(*crc, dest.data, payload);
   return true;
 }
 
-// `bytes` are the whole item, not transformed.
-Status ReadWorker::UseItem(const ItemReads& item, Bytes bytes) {
+Status ReadWorker::UseItem(const ItemReads& item, Bytes bytes, bool in_file) {
   const MemorySource source(bytes);
   DCP_ASSIGN_OR_RETURN(StoredTensor stored, ParseTensorItem(source));
   DCP_RETURN_IF_ERROR(CheckLoadable(stored, item.place));
   DCP_RETURN_IF_ERROR(CheckRecords(stored, bytes.size()));
+  // The metadata's CRC covers the whole item, else the payload has one of its own.
+  const bool whole = options_.verify && in_file && item.place.location().has_crc32;
+  bool verified = whole;
+  bool copied = false;
   std::unique_ptr<std::byte[]> inflated;
   Bytes payload;
-  bool verified = options_.verify && stored.crc32.has_value();
   if (stored.deflated) {
+    if (whole) DCP_RETURN_IF_ERROR(CheckItemCrc(item.place, Crc32(0, bytes)));
     DCP_ASSIGN_OR_RETURN(inflated, AllocateBytes(stored.data_size));
     const MutableBytes out(inflated.get(), stored.data_size);
     DCP_RETURN_IF_ERROR(ReadPayload(source, stored, out, &verified));
     payload = out;
   } else {
     payload = bytes.subspan(stored.data_offset, stored.data_size);
-    if (verified) {
-      DCP_ASSIGN_OR_RETURN(const bool copied, CopyWhole(item, stored, payload));
-      if (copied) return Delivered(item, true);
-      const uint32_t crc = Crc32(0, payload);
+    if (whole) {
+      uint32_t crc = Crc32(0, bytes.first(stored.data_offset));
+      copied = CopyWhole(item, stored, payload, &crc);
+      if (!copied) crc = Crc32(crc, payload);
+      crc = Crc32(crc, bytes.subspan(stored.data_offset + stored.data_size));
+      DCP_RETURN_IF_ERROR(CheckItemCrc(item.place, crc));
+    } else if (options_.verify && stored.crc32) {
+      uint32_t crc = 0;
+      copied = CopyWhole(item, stored, payload, &crc);
+      if (!copied) crc = Crc32(crc, payload);
       if (crc != *stored.crc32) return WrongCrc(crc, *stored.crc32);
+      verified = true;
     }
   }
-  for (uint32_t i = item.begin; i < item.end; ++i) {
+  for (uint32_t i = item.begin; !copied && i < item.end; ++i) {
     DCP_RETURN_IF_ERROR(ExtractRead(stored, payload, *work_.plan->order[i], options_.copier));
   }
   return Delivered(item, verified);
@@ -249,11 +272,11 @@ Status ReadWorker::UseItem(const ItemReads& item, Bytes bytes) {
 
 Status ReadWorker::UseDecoded(const ItemReads& item) {
   const ItemPlace& place = item.place;
-  DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file_, place));
+  DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file_, place, options_.verify));
   work_.bytes_read.fetch_add(raw.size(), std::memory_order_relaxed);
   DCP_ASSIGN_OR_RETURN(const uint64_t limit, DecodedTensorLimit(place));
   DCP_ASSIGN_OR_RETURN(std::string decoded, DecodeItem(std::move(raw), place, limit, options_));
-  return UseItem(item, AsBytes(decoded));
+  return UseItem(item, AsBytes(decoded), false);
 }
 
 Status ReadWorker::UseWhole(const ItemReads& item) {
@@ -341,15 +364,31 @@ Status ReadWorker::EndLarge(const Piece& piece) {
   const uint64_t share = total / pieces + (piece.count == 0 ? total % pieces : 0);
   if (large.pieces_left.fetch_sub(1) > 1) return Advance(share, 0);
   if (large.check == CheckMode::kRecord) {
-    uint32_t crc = large.piece_crcs[0];
-    for (size_t i = 1; i < pieces; ++i) {
-      crc = Crc32Combine(crc, large.piece_crcs[i], large.pieces[i].size());
-    }
-    if (crc != *large.stored.crc32) return AboutItem(WrongCrc(crc, *large.stored.crc32), place);
+    DCP_RETURN_IF_ERROR(AboutItem(CheckLarge(large), place));
   } else if (large.check == CheckMode::kNone) {
     work_.bytes_unverified.fetch_add(total, std::memory_order_relaxed);
   }
   return Advance(share, 1);
+}
+
+// All pieces of the record were read.
+Status ReadWorker::CheckLarge(const LargeRead& large) {
+  uint32_t crc = large.piece_crcs[0];
+  for (size_t i = 1; i < large.pieces.size(); ++i) {
+    crc = Crc32Combine(crc, large.piece_crcs[i], large.pieces[i].size());
+  }
+  if (crc != *large.stored.crc32) return WrongCrc(crc, *large.stored.crc32);
+  const ItemPlace& place = large.item->place;
+  if (!place.location().has_crc32) return Status::Ok();
+  // What lies around the record, so that it is known to be the right item's.
+  const uint64_t after = large.stored.data_offset + large.stored.data_size;
+  DCP_ASSIGN_OR_RETURN(
+      const uint32_t head,
+      CrcOfRange(*file_, place.offset(), large.stored.data_offset, &work_.bytes_read));
+  DCP_ASSIGN_OR_RETURN(const uint32_t tail, CrcOfRange(*file_, place.offset() + after,
+                                                       place.length() - after, &work_.bytes_read));
+  crc = Crc32Combine(head, crc, large.stored.data_size);
+  return CheckItemCrc(place, Crc32Combine(crc, tail, place.length() - after));
 }
 
 Status ReadWorker::Delivered(const ItemReads& item, bool verified) {

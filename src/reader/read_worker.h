@@ -50,15 +50,18 @@ class ReadWorker {
   Status ReadNow(const Piece& piece);
 
   Status UseSpan(const Piece& piece, Bytes bytes);
-  Status UseItem(const ItemReads& item, Bytes bytes);
-  // True when the item's only read was done by one copy.
-  Result<bool> CopyWhole(const ItemReads& item, const StoredTensor& stored, Bytes payload);
+  // `in_file`: these are the item's bytes in the file, not what transforms made of them.
+  Status UseItem(const ItemReads& item, Bytes bytes, bool in_file);
+  // Copies the payload to the item's only target while its CRC is made; false when there is more to
+  // do than one copy.
+  bool CopyWhole(const ItemReads& item, const StoredTensor& stored, Bytes payload, uint32_t* crc);
   Status UseDecoded(const ItemReads& item);
   Status UseWhole(const ItemReads& item);
 
   Status BeginLarge(const Piece& piece);
   Status UseLarge(const Piece& piece, uint64_t begin, Bytes bytes, bool in_place);
   Status EndLarge(const Piece& piece);
+  Status CheckLarge(const LargeRead& large);
   std::byte* StraightTarget(const Piece& piece) const;
 
   Status Delivered(const ItemReads& item, bool verified);

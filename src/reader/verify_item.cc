@@ -170,6 +170,70 @@ class ItemVerifier {
   bool* has_checksums_;
 };
 
+Status VerifyDecoded(const ItemPlace& place, std::string raw, const ReaderOptions& options,
+                     bool* has_checksums) {
+  uint64_t limit = options.object_limits.max_size;
+  if (place.entry->kind == EntryKind::kTensor) {
+    DCP_ASSIGN_OR_RETURN(limit, DecodedTensorLimit(place));
+  }
+  DCP_ASSIGN_OR_RETURN(const std::string bytes, DecodeItem(std::move(raw), place, limit, options));
+  return ItemVerifier(place, options, has_checksums).InMemory(AsBytes(bytes));
+}
+
+// The item's bytes are those that were written; what is left is whether they are the tensor that
+// the metadata describes.
+Status VerifyHeader(const ItemPlace& place, const ByteSource& item) {
+  if (place.entry->kind != EntryKind::kTensor || !place.transforms().empty()) return Status::Ok();
+  DCP_ASSIGN_OR_RETURN(const StoredTensor stored, ParseTensorItem(item));
+  return stored.form == TensorForm::kDense ? CheckAgainstMetadata(stored, place) : Status::Ok();
+}
+
+// `detail` knows which record or block is damaged, unless it is none of them.
+Status Damaged(const ItemPlace& place, uint32_t crc, const Status& detail) {
+  return detail.ok() ? CheckItemCrc(place, crc) : detail;
+}
+
+Status VerifySmall(const ItemPlace& place, Bytes bytes, const ReaderOptions& options,
+                   bool* has_checksums) {
+  const bool known = place.location().has_crc32;
+  const uint32_t crc = known ? Crc32(0, bytes) : 0;
+  if (known && crc == place.location().crc32) {
+    *has_checksums = true;
+    return VerifyHeader(place, MemorySource(bytes));
+  }
+  const Status detail =
+      place.transforms().empty()
+          ? ItemVerifier(place, options, has_checksums).InMemory(bytes)
+          : VerifyDecoded(place, std::string(AsText(bytes)), options, has_checksums);
+  return known ? Damaged(place, crc, detail) : detail;
+}
+
+Status VerifyLarge(const ItemPlace& place, const ReadableFile& file, const ReaderOptions& options,
+                   bool* has_checksums) {
+  const bool known = place.location().has_crc32;
+  RecordCrc whole;
+  if (known) {
+    DCP_RETURN_IF_ERROR(
+        ReadRange(file, place.offset(), place.length(), options, [&](uint64_t at, Bytes bytes) {
+          whole.Add(at, bytes);
+          return Status::Ok();
+        }));
+    if (whole.Whole() == place.location().crc32) {
+      *has_checksums = true;
+      return VerifyHeader(place, WindowSource(&file, place.offset(), place.length()));
+    }
+  }
+  Status detail;
+  if (place.transforms().empty()) {
+    detail =
+        ItemVerifier(place, options, has_checksums).InFile(file, place.offset(), place.length());
+  } else {
+    DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(file, place, false));
+    detail = VerifyDecoded(place, std::move(raw), options, has_checksums);
+  }
+  return known ? Damaged(place, whole.Whole(), detail) : detail;
+}
+
 }  // namespace
 
 Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOptions& options,
@@ -183,26 +247,15 @@ Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOp
   auto opened = OpenFile(place.location().file);
   if (!opened.ok()) return AboutItem(opened.status(), place);
   const std::shared_ptr<ReadableFile> file = *std::move(opened);
-  ItemVerifier verifier(place, options, has_checksums);
   const auto verify = [&]() -> Status {
     DCP_RETURN_IF_ERROR(CheckInsideFile(place, file->size()));
-    if (!place.transforms().empty()) {
-      uint64_t limit = options.object_limits.max_size;
-      if (entry.kind == EntryKind::kTensor) {
-        DCP_ASSIGN_OR_RETURN(limit, DecodedTensorLimit(place));
-      }
-      DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(*file, place));
-      DCP_ASSIGN_OR_RETURN(const std::string bytes,
-                           DecodeItem(std::move(raw), place, limit, options));
-      return verifier.InMemory(AsBytes(bytes));
-    }
     if (place.length() > std::min<uint64_t>(kReadAtOnce, options.pool->buffer_size())) {
-      return verifier.InFile(*file, place.offset(), place.length());
+      return VerifyLarge(place, *file, options, has_checksums);
     }
     DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer, options.pool->Acquire(options.cancel));
     const MutableBytes bytes = buffer.bytes().first(place.length());
     DCP_RETURN_IF_ERROR(file->ReadAt(place.offset(), bytes));
-    return verifier.InMemory(bytes);
+    return VerifySmall(place, bytes, options, has_checksums);
   };
   DCP_RETURN_IF_ERROR(AboutItem(verify(), place));
   return options.progress == nullptr ? Status::Ok() : options.progress->Advance(place.length(), 1);

@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "base/checksum.h"
+
 namespace dcp {
 
 Result<std::unique_ptr<std::byte[]>> AllocateBytes(uint64_t size) {
@@ -12,7 +14,7 @@ Result<std::unique_ptr<std::byte[]>> AllocateBytes(uint64_t size) {
   return memory;
 }
 
-Result<std::string> ReadRawItem(const ReadableFile& file, const ItemPlace& place) {
+Result<std::string> ReadRawItem(const ReadableFile& file, const ItemPlace& place, bool verify) {
   DCP_RETURN_IF_ERROR(CheckInsideFile(place, file.size()));
   std::string raw;
   try {
@@ -22,7 +24,18 @@ Result<std::string> ReadRawItem(const ReadableFile& file, const ItemPlace& place
   }
   DCP_RETURN_IF_ERROR(
       file.ReadAt(place.offset(), {reinterpret_cast<std::byte*>(raw.data()), raw.size()}));
+  if (verify && place.location().has_crc32) {
+    DCP_RETURN_IF_ERROR(CheckItemCrc(place, Crc32(0, AsBytes(raw))));
+  }
   return raw;
+}
+
+Status CheckItemCrc(const ItemPlace& place, uint32_t crc) {
+  if (crc == place.location().crc32) return Status::Ok();
+  return Error(Code::kCorrupt,
+               "the {} bytes there are damaged or belong to another item: their CRC32 is {:08x}, "
+               "the metadata says {:08x}; load another copy of the checkpoint",
+               place.length(), crc, place.location().crc32);
 }
 
 Result<std::string> DecodeItem(std::string raw, const ItemPlace& place, uint64_t max_size,
