@@ -1,9 +1,6 @@
-// How fast a folder's disk takes and gives bytes, without the page cache: O_DIRECT in blocks of
-// 16 MiB, several at once, synced. The figure that saves and loads are held against.
-//   disk_limit FOLDER [MiB]
-// Prints one line of JSON: {"bytes", "direct", "write_seconds", "read_seconds"}.
+#include "disk_limit.h"
+
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,10 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <string>
 #include <thread>
 #include <vector>
 
+namespace dcp::bench {
 namespace {
 
 constexpr size_t kBlock = 16 << 20;
@@ -62,24 +59,20 @@ double Seconds(std::chrono::steady_clock::time_point from) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc < 2) {
-    fmt::print(stderr, "usage: disk_limit FOLDER [MiB]\n");
-    return 2;
-  }
-  uint64_t bytes = (argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1024) << 20;
+bool MeasureDisk(const std::string& folder, uint64_t bytes, DiskLimit* out, std::string* error) {
   uint64_t blocks = (bytes + kBlock - 1) / kBlock;
-  bytes = blocks * kBlock;
-  std::string path = std::string(argv[1]) + "/.disk_limit.XXXXXX";
+  std::string path = folder + "/.disk_limit.XXXXXX";
   int plain = mkstemp(path.data());
   if (plain < 0) {
-    fmt::print(stderr, "cannot create a file in {}: {}\n", argv[1], std::strerror(errno));
-    return 1;
+    *error = "cannot create a file in " + folder + ": " + std::strerror(errno);
+    return false;
   }
   int fd = open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
-  bool direct = fd >= 0;
-  if (!direct) fd = plain;
   unlink(path.c_str());
+  out->bytes = blocks * kBlock;
+  out->direct = fd >= 0;
+  if (!out->direct) fd = dup(plain);
+  close(plain);
 
   auto offset = [](uint64_t block) { return static_cast<off_t>(block * kBlock); };
   auto begin = std::chrono::steady_clock::now();
@@ -87,19 +80,16 @@ int main(int argc, char** argv) {
     return pwrite(fd, memory, kBlock, offset(block)) == static_cast<ssize_t>(kBlock);
   });
   fine = fsync(fd) == 0 && fine;
-  double write_seconds = Seconds(begin);
-  if (!direct) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  out->write_seconds = Seconds(begin);
+  if (!out->direct) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
   begin = std::chrono::steady_clock::now();
   fine = fine && ForEachBlock(blocks, [&](uint64_t block, char* memory) {
            return pread(fd, memory, kBlock, offset(block)) == static_cast<ssize_t>(kBlock);
          });
-  double read_seconds = Seconds(begin);
-  if (!fine) {
-    fmt::print(stderr, "the disk of {} failed or is full: {}\n", argv[1], std::strerror(errno));
-    return 1;
-  }
-  fmt::print(
-      "{{\"bytes\": {}, \"direct\": {}, \"write_seconds\": {:.4f}, \"read_seconds\": {:.4f}}}\n",
-      bytes, direct, write_seconds, read_seconds);
-  return 0;
+  out->read_seconds = Seconds(begin);
+  if (!fine) *error = "the disk of " + folder + " failed or is full: " + std::strerror(errno);
+  close(fd);
+  return fine;
 }
+
+}  // namespace dcp::bench

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""make soak: the long counts behind libdcp's promises.
+
+Each step of STEPS is a program that takes a seed and a count and fails when anything is wrong. What
+has passed is kept in build/soak.json after each chunk, so an interrupted run goes on where it was.
+
+  scripts/soak.py                 what is left of every step
+  scripts/soak.py NAME...         only these steps
+  scripts/soak.py --fiftieth      a fiftieth of each, fresh seed, nothing kept (make test)
+  scripts/soak.py --list          the steps and how far they are
+  scripts/soak.py --restart       forgets what was done
+  scripts/soak.py --seed N        instead of a fresh one
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+STATE = ROOT / "build/soak.json"
+SCRATCH = ROOT / "build/soak-scratch"
+
+# Releases of PyTorch that read what we write. Old ones want an older numpy.
+TORCHES = {
+    "2.1": ["torch==2.1.2", "numpy==1.26.4"],
+    "2.4": ["torch==2.4.1", "numpy==1.26.4"],
+    "2.8": ["torch==2.8.0", "numpy==2.4.6"],
+    "2.13": ["torch==2.13.0", "numpy==2.4.6"],
+    "2.15": ["-r", str(ROOT / "scripts/requirements-torch-2.15.txt")],
+}
+
+
+@dataclasses.dataclass
+class Step:
+    """`command` is run with {seed} and {count} filled in; {scratch} is an empty folder of its own.
+
+    With `total` 1 the command is one whole and {count} is not used; `sample` then is what --fiftieth
+    runs in its place, or None when the whole is quick enough.
+    """
+
+    name: str
+    command: list
+    total: int
+    chunk: int
+    torch: str = ""  # "2.15": {python} is that environment's
+    sample: list = None
+
+
+STEPS = [
+    # filled below
+]
+
+
+def python_with_torch(version):
+    """The environment's interpreter; makes the environment on first use."""
+    folder = ROOT / f"build/torch-{version}"
+    stamp = folder / ".soak-ready"
+    python = folder / "bin/python"
+    if not stamp.exists():
+        print(f"installing PyTorch {version} into build/torch-{version}", flush=True)
+        if not python.exists():
+            venv.create(folder, with_pip=True)
+        extra = [] if version == "2.15" else ["ml_dtypes", "pytest", "zstandard"]
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
+                        *TORCHES[version], *extra], check=True)
+        stamp.touch()
+    return str(python)
+
+
+def run_chunk(step, command, seed, count):
+    scratch = SCRATCH / step.name
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    values = {"seed": seed, "count": count, "scratch": scratch, "root": ROOT,
+              "python": python_with_torch(step.torch) if step.torch else sys.executable}
+    argv = [str(part).format(**values) for part in command]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "build/release/python"), "PYTHONUNBUFFERED": "1"}
+    result = subprocess.run(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+    if result.returncode != 0:
+        print(f"FAILED {step.name}, exit code {result.returncode}: {' '.join(argv)}", flush=True)
+        return False
+    shutil.rmtree(scratch, ignore_errors=True)
+    return True
+
+
+def load_state():
+    if STATE.exists():
+        return json.loads(STATE.read_text())
+    return {}
+
+
+def save_state(state):
+    temporary = STATE.with_suffix(".tmp")
+    temporary.write_text(json.dumps(state, indent=1) + "\n")
+    temporary.replace(STATE)
+
+
+def fresh_seed(rng):
+    return rng.randrange(1, 2**31)
+
+
+def soak(steps, rng):
+    state = load_state()
+    for step in steps:
+        done = state.setdefault(step.name, {"done": 0, "seeds": []})
+        while done["done"] < step.total:
+            seed = fresh_seed(rng)
+            count = min(step.chunk, step.total - done["done"])
+            begin = time.monotonic()
+            print(f"step {step.name}: {done['done']} of {step.total}, next {count}, seed {seed}", flush=True)
+            if not run_chunk(step, step.command, seed, count):
+                return 1
+            done["done"] += count
+            done["seeds"].append(seed)
+            save_state(state)
+            print(f"step {step.name}: {done['done']} of {step.total}, {time.monotonic() - begin:.0f} s", flush=True)
+    print("soak: " + ", ".join(f"{step.name} {state[step.name]['done']}" for step in steps) + ", none failed")
+    return 0
+
+
+def fiftieth(steps, rng):
+    ran = []
+    for step in steps:
+        if step.torch and not (ROOT / f"build/torch-{step.torch}/bin/python").exists():
+            print(f"step {step.name}: left to make soak, PyTorch {step.torch} is not installed here", flush=True)
+            continue
+        seed = fresh_seed(rng)
+        count = -(-step.total // 50)
+        print(f"step {step.name}: {count} of {step.total}, seed {seed}", flush=True)
+        if not run_chunk(step, step.sample or step.command, seed, count):
+            return 1
+        ran.append(f"{step.name} {count}/{step.total}")
+    print("soak: " + ", ".join(ran) + ", none failed")
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--fiftieth", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--restart", action="store_true")
+    parser.add_argument("--seed", type=int, default=None)
+    arguments = parser.parse_args()
+    known = {step.name: step for step in STEPS}
+    unknown = [name for name in arguments.names if name not in known]
+    if unknown:
+        parser.error(f"no step {', '.join(unknown)}; there are {', '.join(known)}")
+    steps = [known[name] for name in arguments.names] or STEPS
+    if arguments.list:
+        state = load_state()
+        for step in steps:
+            print(f"{step.name:28} {state.get(step.name, {}).get('done', 0):8} of {step.total}")
+        return 0
+    if arguments.restart:
+        STATE.unlink(missing_ok=True)
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1, 2**31)
+    print(f"seed {seed}", flush=True)
+    rng = random.Random(seed)
+    return fiftieth(steps, rng) if arguments.fiftieth else soak(steps, rng)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# make test: everything, stage by stage, and at the end each runner's own count. Logs stay in
+# build/test-logs. The first stage that fails ends it.
+. "$(dirname "$0")/common.sh"
+
+LOGS="$ROOT/build/test-logs"
+rm -rf "$LOGS"
+mkdir -p "$LOGS"
+cd "$ROOT"
+summary=()
+TORCH="$ROOT/build/torch-2.15/bin/python"
+
+finish() {
+  local line
+  say ""
+  say "${BOLD}summary${RESET} ($(elapsed))"
+  for line in "${summary[@]}"; do say "  $line"; done
+}
+
+# stage NAME PATTERN COMMAND...: runs it with a line of progress now and then. The last line of its
+# output that matches PATTERN goes into the summary.
+stage() {
+  local name=$1 pattern=$2 log="$LOGS/${1// /-}.log" begin=$SECONDS last=$SECONDS status=0 count
+  shift 2
+  say "${CYAN}$(elapsed)${RESET} ${BOLD}$name${RESET}"
+  "$@" >"$log" 2>&1 </dev/null &
+  local pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    if ((SECONDS - last >= 20)); then
+      last=$SECONDS
+      say "${DIM}$(elapsed)   $(tail -n 1 "$log" | tr -d '\r' | cut -c1-100)${RESET}"
+    fi
+  done
+  wait "$pid" || status=$?
+  count=$(grep -E "$pattern" "$log" | tail -n 1 | sed -E 's/^[= ]+//; s/[= ]+$//' || true)
+  if [ "$status" -ne 0 ]; then
+    tail -n 80 "$log"
+    summary+=("${RED}FAILED${RESET} $name: ${count:-see ${log#"$ROOT"/}}")
+    finish
+    exit 1
+  fi
+  if [ "$pattern" != none ]; then summary+=("$name: ${count:-no count found}"); fi
+  say "${DIM}$(elapsed)   done in $((SECONDS - begin)) s  $([ "$pattern" = none ] || say "$count")${RESET}"
+}
+
+# run_ctest PRESET [argument...]
+run_ctest() {
+  local preset=$1
+  shift
+  ctest --test-dir "build/$preset" --output-on-failure -j "$JOBS" --timeout 600 --no-tests=error "$@"
+}
+
+build_preset() {
+  configure "$@"
+  cmake --build "build/$1" -j "$JOBS"
+}
+
+if [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; then
+  say "A GPU is here; nothing in this suite uses it."
+else
+  say "No GPU here; nothing in this suite needs one."
+fi
+
+CTEST='tests (passed|failed)'
+PYTEST='[0-9]+ (passed|failed|error)'
+
+stage "set up" none scripts/setup.sh build
+# torch comes while the compiler works.
+scripts/setup.sh test >"$LOGS/set-up-torch.log" 2>&1 </dev/null &
+torch_pid=$!
+
+stage "build release" none build_preset release
+stage "ctest release" "$CTEST" run_ctest release -E '^(python|cli)$'
+stage "pytest dcpctl" "$PYTEST" build/venv/bin/python -m pytest -q -p no:cacheprovider tests/cli
+stage "pytest Python package" "$PYTEST" \
+  env "DCP_PYTHON_DIR=$ROOT/build/release/python" \
+  build/venv/bin/python -m pytest -q -p no:cacheprovider bindings/python/tests
+
+stage "build ASan + UBSan" none build_preset asan -DDCP_BUILD_CLI=OFF
+stage "ctest ASan + UBSan" "$CTEST" env ASAN_OPTIONS=detect_stack_use_after_return=1 \
+  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+  bash -c '. scripts/common.sh; ctest --test-dir build/asan --output-on-failure -j "$JOBS" --timeout 900 --no-tests=error'
+stage "build TSan" none build_preset tsan -DDCP_BUILD_CLI=OFF
+stage "ctest TSan" "$CTEST" env TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+  bash -c '. scripts/common.sh; ctest --test-dir build/tsan --output-on-failure -j "$JOBS" --timeout 900 --no-tests=error -LE fuzz-replay'
+
+wait_for_torch() {
+  wait "$torch_pid" || { tail -n 40 "$LOGS/set-up-torch.log"; return 1; }
+}
+say "${CYAN}$(elapsed)${RESET} ${BOLD}torch 2.15${RESET}"
+if ! wait_for_torch; then
+  summary+=("${RED}FAILED${RESET} set up torch 2.15: see build/test-logs/set-up-torch.log")
+  finish
+  exit 1
+fi
+if [ -x "$TORCH" ]; then
+  stage "live exchange with torch 2.15" "$PYTEST" \
+    env "PYTHONPATH=$ROOT/build/release/python" "$TORCH" -m pytest -q -p no:cacheprovider tests/exchange
+else
+  summary+=("live exchange with torch 2.15: NOT RUN, it needs Python 3.11 or later")
+fi
+# At least a fiftieth of what make soak runs, with a fresh seed.
+stage "a fiftieth of make soak" '^soak: ' build/venv/bin/python scripts/soak.py --fiftieth
+grep -E '^(seed|step)' "$LOGS/a-fiftieth-of-make-soak.log" | sed 's/^/    /' || true
+finish
+say "${GREEN}all passed${RESET}"
