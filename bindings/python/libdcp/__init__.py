@@ -1,0 +1,128 @@
+"""libdcp: checkpoints in the format of torch.distributed.checkpoint, without torch.
+
+    import libdcp
+
+    libdcp.save({"model": {"weight": array}, "step": 7}, "ckpt/step_7")
+    tree = libdcp.load("ckpt/step_7")
+    report = libdcp.load_into(tree, "ckpt/step_7")
+    with libdcp.open("ckpt/step_7") as checkpoint:
+        rows = checkpoint["model.weight"][100:200]
+"""
+
+from . import dcp_raw as _raw
+from . import _convert
+
+_convert.configure()
+
+from ._checkpoint import (  # noqa: E402
+    Checkpoint,
+    Chunk,
+    Entry,
+    copy_checkpoint as copy,
+    open_checkpoint as open,
+    verify_checkpoint as verify,
+)
+from ._context import Context  # noqa: E402
+from ._errors import (  # noqa: E402
+    AlreadyExistsError,
+    CallbackError,
+    CancelledError,
+    CorruptError,
+    Error,
+    ForkedError,
+    InternalError,
+    InvalidArgumentError,
+    IoError,
+    LimitError,
+    MismatchError,
+    NoSuchEntryError,
+    NotFoundError,
+    OutcomeUnknownError,
+    OutOfMemoryError,
+    RankFailedError,
+    RankFailure,
+    ReplacedError,
+    TimeoutError,
+    UnsupportedError,
+)
+from ._future import Future  # noqa: E402
+from ._load import load, load_into  # noqa: E402
+from ._progress import ProgressEvent, progress_bar  # noqa: E402
+from ._report import Damage, LoadReport, SaveReport, VerifyReport  # noqa: E402
+from ._save import async_save, save  # noqa: E402
+from ._storage import FileStorage, MemoryStorage, Storage  # noqa: E402
+from ._transform import Transform  # noqa: E402
+from ._types import (  # noqa: E402
+    Constructed,
+    Device,
+    DType,
+    Layout,
+    MemoryFormat,
+    Opaque,
+    RawArray,
+    Sharded,
+    Size,
+)
+
+__version__: str = _raw.dcp_version_string()
+
+
+def build_info() -> str:
+    """What the library was built with, one "name: state" a line."""
+    return str(_raw.dcp_build_info())
+
+
+__all__ = [
+    "AlreadyExistsError",
+    "CallbackError",
+    "CancelledError",
+    "Checkpoint",
+    "Chunk",
+    "Constructed",
+    "Context",
+    "CorruptError",
+    "DType",
+    "Damage",
+    "Device",
+    "Entry",
+    "Error",
+    "FileStorage",
+    "ForkedError",
+    "Future",
+    "InternalError",
+    "InvalidArgumentError",
+    "IoError",
+    "Layout",
+    "LimitError",
+    "LoadReport",
+    "MemoryFormat",
+    "MemoryStorage",
+    "MismatchError",
+    "NoSuchEntryError",
+    "NotFoundError",
+    "Opaque",
+    "OutOfMemoryError",
+    "OutcomeUnknownError",
+    "ProgressEvent",
+    "RankFailedError",
+    "RankFailure",
+    "RawArray",
+    "ReplacedError",
+    "SaveReport",
+    "Sharded",
+    "Size",
+    "Storage",
+    "TimeoutError",
+    "Transform",
+    "UnsupportedError",
+    "VerifyReport",
+    "async_save",
+    "build_info",
+    "copy",
+    "load",
+    "load_into",
+    "open",
+    "progress_bar",
+    "save",
+    "verify",
+]

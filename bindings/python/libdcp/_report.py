@@ -1,0 +1,86 @@
+"""What saves, loads and verifications say they did."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from . import dcp_raw as raw
+from ._errors import CorruptError, Error
+
+
+@dataclasses.dataclass(frozen=True)
+class SaveReport:
+    """What a save wrote. ``bytes`` and ``files`` are this process's own."""
+
+    save_id: str
+    bytes: int
+    items: int
+    files: int
+    warnings: list[str]
+    location: str
+
+    @classmethod
+    def of(cls, native: Any, location: str) -> SaveReport:
+        return cls(*raw.pydcp_save_report(native), location)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What a load did: names ``loaded``, ``missing`` (asked for, not in the checkpoint) and
+    ``unexpected`` (in the checkpoint, not asked for); dtype changes in ``cast``
+    ("name: float32 -> bfloat16"); ``uncovered`` elements that no chunk holds, which kept their
+    values."""
+
+    loaded: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    cast: list[str]
+    uncovered: list[str]
+    bytes_read: int
+    bytes_unverified: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """One damaged place: ``name`` of the tensor or object ("" for a file as a whole), ``offset`` of
+    its item in ``file``."""
+
+    name: str
+    file: str
+    offset: int
+    error: Error | None
+
+    def __str__(self) -> str:
+        what = f"'{self.name}'" if self.name else "file"
+        return f"{what} in {self.file} at {self.offset}: {self.error}"
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyReport:
+    """What a verification found. ``unchecked`` items had no checksum: they were read and found
+    well-formed only."""
+
+    items: int
+    unchecked: int
+    bytes: int
+    damage: list[Damage]
+    notes: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.damage
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def raise_if_damaged(self) -> None:
+        """CorruptError that names the first damaged places."""
+        if self.damage:
+            lines = "; ".join(str(damage) for damage in self.damage[:5])
+            more = f"; and {len(self.damage) - 5} more" if len(self.damage) > 5 else ""
+            first = self.damage[0]
+            raise CorruptError(
+                f"{len(self.damage)} damaged: {lines}{more}",
+                details={"file": first.file, "offset": str(first.offset), "tensor": first.name},
+            ) from first.error

@@ -1,0 +1,175 @@
+"""Saving."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping
+
+from . import dcp_raw as raw
+from ._context import Context, context_for, milliseconds
+from ._future import Future
+from ._progress import ProgressCallback
+from ._report import SaveReport
+from ._run import blocking
+from ._storage import Where, native_storage
+from ._transform import TransformLike
+
+DIALECTS = {
+    "default": raw.DCP_DIALECT_DEFAULT,
+    "torch-2.1": raw.DCP_DIALECT_TORCH_2_1,
+}
+
+
+def save_options(
+    *,
+    overwrite: bool,
+    files: int,
+    file_per_item: bool,
+    transforms: list[str],
+    durable: bool,
+    flatten: bool,
+    dialect: str,
+    checkpoint_id: str | None,
+    block_checksums: bool,
+    timeout: float | None,
+    cancel: Any,
+) -> Any:
+    if dialect not in DIALECTS:
+        raise ValueError(f"dialect is one of {', '.join(DIALECTS)}, not {dialect!r}")
+    options = raw.dcp_save_options()
+    options.overwrite = int(bool(overwrite))
+    options.files = int(files)
+    options.file_per_item = int(bool(file_per_item))
+    options.durable = int(bool(durable))
+    options.flatten = int(bool(flatten))
+    options.dialect = DIALECTS[dialect]
+    options.block_checksums = int(bool(block_checksums))
+    options.timeout_ms = milliseconds(timeout)
+    if transforms:
+        raw.set_transforms(options, transforms)
+    if checkpoint_id is not None:
+        raw.set_checkpoint_id(options, str(checkpoint_id))
+    if cancel is not None:
+        options.cancel = cancel
+    return options
+
+
+def plain(tree: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Top-level values that offer a state_dict() (modules, optimizers) replaced by it."""
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"a state dict is a mapping, not {type(tree).__name__}")
+    if any(is_stateful(value) for value in tree.values()):
+        return {
+            key: value.state_dict() if is_stateful(value) else value for key, value in tree.items()
+        }
+    return tree
+
+
+def is_stateful(value: Any) -> bool:
+    return (
+        callable(getattr(type(value), "state_dict", None))
+        and callable(getattr(type(value), "load_state_dict", None))
+        and not isinstance(value, Mapping)
+    )
+
+
+def save(
+    tree: Mapping[Any, Any],
+    where: Where,
+    *,
+    overwrite: bool = True,
+    files: int = 1,
+    file_per_item: bool = False,
+    transforms: Iterable[TransformLike] = (),
+    durable: bool = True,
+    flatten: bool = True,
+    dialect: str = "default",
+    checkpoint_id: str | None = None,
+    block_checksums: bool = True,
+    timeout: float | None = 600.0,
+    progress: ProgressCallback | None = None,
+    context: Context | None = None,
+) -> SaveReport:
+    """Saves a nested dict and commits it. A reader finds the old checkpoint or the new one at every
+    instant; after an error or Ctrl-C, the old one.
+
+    tree: names to arrays (numpy, torch on the CPU, anything with DLPack on the CPU), plain values
+        and nested dicts and lists of them; also Sharded, RawArray, Opaque, and at the top level
+        objects with state_dict().
+    where: a path, a file:// URL, or a Storage.
+    overwrite: False makes an existing checkpoint AlreadyExistsError.
+    files: how many data files; file_per_item writes one a tensor or object instead.
+    transforms: names ("stream.zstd") or Transform objects, applied to every item.
+    durable: when the call returns, the checkpoint survives a power cut.
+    flatten: False keeps the top level's names and stores nested values as objects.
+    dialect: "default" is read by torch 2.4 to 2.15, "torch-2.1" by every version.
+    checkpoint_id: recorded in the metadata; the location if not given.
+    block_checksums: lets slices be checked when they are read.
+    timeout: seconds of silence of another process before giving up; None waits for ever.
+    progress: called with a ProgressEvent about ten times a second.
+    """
+    context, names = context_for(context, progress, transforms)
+    storage = native_storage(where)
+    cancel = raw.dcp_cancel_new()
+    options = save_options(
+        overwrite=overwrite,
+        files=files,
+        file_per_item=file_per_item,
+        transforms=names,
+        durable=durable,
+        flatten=flatten,
+        dialect=dialect,
+        checkpoint_id=checkpoint_id,
+        block_checksums=block_checksums,
+        timeout=timeout,
+        cancel=cancel,
+    )
+    state = raw.pydcp_state_dict(plain(tree), 0)
+    report = blocking(
+        lambda: raw.dcp_save(context._native, storage, state, options),
+        lambda: raw.dcp_cancel_request(cancel),
+    )
+    return SaveReport.of(report, raw.dcp_storage_location(storage))
+
+
+def async_save(
+    tree: Mapping[Any, Any],
+    where: Where,
+    *,
+    overwrite: bool = True,
+    files: int = 1,
+    file_per_item: bool = False,
+    transforms: Iterable[TransformLike] = (),
+    durable: bool = True,
+    flatten: bool = True,
+    dialect: str = "default",
+    checkpoint_id: str | None = None,
+    block_checksums: bool = True,
+    timeout: float | None = 600.0,
+    progress: ProgressCallback | None = None,
+    context: Context | None = None,
+) -> Future:
+    """Copies every tensor, then saves in the background: the tree may change once this returns.
+    Arguments as in :func:`save`. An interpreter that exits meanwhile waits for the save, ``timeout``
+    seconds at most."""
+    context, names = context_for(context, progress, transforms)
+    storage = native_storage(where)
+    cancel = raw.dcp_cancel_new()
+    options = save_options(
+        overwrite=overwrite,
+        files=files,
+        file_per_item=file_per_item,
+        transforms=names,
+        durable=durable,
+        flatten=flatten,
+        dialect=dialect,
+        checkpoint_id=checkpoint_id,
+        block_checksums=block_checksums,
+        timeout=timeout,
+        cancel=cancel,
+    )
+    state = raw.pydcp_state_dict(plain(tree), 0)
+    native = blocking(
+        lambda: raw.dcp_save_async(context._native, storage, state, options),
+        lambda: raw.dcp_cancel_request(cancel),
+    )
+    return Future(native, raw.dcp_storage_location(storage), timeout, (context, storage, where))

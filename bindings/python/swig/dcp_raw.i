@@ -1,0 +1,290 @@
+/* dcp_raw.i - the raw layer of the Python package: dcp.h as it stands, each call without the GIL,
+ * statuses as exceptions, handles freed with their proxies. Values, state dicts, callback tables and
+ * reports go through hand-written C (pydcp.h), which keeps the GIL where it touches objects. */
+%module(package="libdcp", threads="1") dcp_raw
+
+%{
+#include "pydcp.h"
+#include <stdlib.h>
+#include <string.h>
+%}
+
+%include <stdint.i>
+%include <exception.i>
+
+/* ---- errors: a status other than DCP_OK is raised ---- */
+
+%typemap(out) dcp_status { (void)$1; $result = SWIG_Py_Void(); }
+%typemap(in, numinputs=0) dcp_error **error (dcp_error *failure = NULL) { $1 = &failure; }
+%typemap(argout) dcp_error **error {
+  if (result != DCP_OK) {
+    Py_CLEAR($result);
+    pydcp_raise(result, *$1, NULL);
+    SWIG_fail;
+  }
+}
+
+/* ---- text ---- */
+
+%typemap(in) (const char *name, size_t name_size) (PyObject *holder = NULL, Py_ssize_t length = 0) {
+  const char *bytes = NULL;
+  if (pydcp_text_in($input, &bytes, &length, &holder) != 0) SWIG_fail;
+  $1 = (char *)bytes;
+  $2 = (size_t)length;
+}
+%typemap(freearg) (const char *name, size_t name_size) { Py_XDECREF(holder$argnum); }
+
+/* Paths: str, bytes or os.PathLike, in the file system's encoding. */
+%typemap(in) const char *where (PyObject *path = NULL) {
+  if (!PyUnicode_FSConverter($input, &path)) SWIG_fail;
+  $1 = PyBytes_AS_STRING(path);
+}
+%typemap(freearg) const char *where { Py_XDECREF(path$argnum); }
+
+%typemap(out) const char * { $result = pydcp_string_out($1); if ($result == NULL) SWIG_fail; }
+
+/* ---- handles: one proxy class each, that frees it ---- */
+
+%define %handle(TYPE)
+%nodefaultctor TYPE;
+typedef struct {} TYPE;
+%extend TYPE {
+  ~TYPE() { TYPE##_free($self); }
+}
+%ignore TYPE##_free;
+%typemap(in, numinputs=0) TYPE **out (TYPE *made = NULL) { $1 = &made; }
+%typemap(argout) TYPE **out {
+  $result = SWIG_Python_AppendOutput($result,
+      SWIG_NewPointerObj(SWIG_as_voidptr(*$1), $descriptor(TYPE *), SWIG_POINTER_OWN));
+}
+%typemap(in, numinputs=0) TYPE **report = TYPE **out;
+%typemap(argout) TYPE **report = TYPE **out;
+%enddef
+
+%handle(dcp_cancel)
+%handle(dcp_context)
+%handle(dcp_tensor)
+%handle(dcp_value)
+%handle(dcp_state_dict)
+%handle(dcp_storage)
+%handle(dcp_future)
+%handle(dcp_checkpoint)
+%handle(dcp_save_report)
+%handle(dcp_load_report)
+%newobject dcp_cancel_new;
+
+/* ---- out numbers ---- */
+
+%typemap(in, numinputs=0) size_t *index (size_t found = 0) { $1 = &found; }
+%typemap(argout) size_t *index {
+  $result = SWIG_Python_AppendOutput($result, PyLong_FromSize_t(*$1));
+}
+
+/* ---- options: made with their defaults ---- */
+
+%define %options(TYPE)
+%extend TYPE {
+  TYPE() {
+    TYPE *made = calloc(1, sizeof *made);
+    if (made != NULL) TYPE##_init(made, sizeof *made);
+    return made;
+  }
+  ~TYPE() { free($self); }
+}
+%ignore TYPE##_init;
+%ignore TYPE::struct_size;
+%enddef
+%options(dcp_context_options)
+%options(dcp_storage_options)
+%options(dcp_load_options)
+%options(dcp_open_options)
+%ignore dcp_load_options::reserved;
+
+/* Save options own the texts they point to. */
+%{
+typedef struct save_options {
+  dcp_save_options options; /* first: a pointer to one is a pointer to the other */
+  char **names;
+  char *id;
+} save_options;
+
+static void free_names(save_options *o) {
+  for (size_t i = 0; o->names != NULL && i < o->options.transform_count; i++) free(o->names[i]);
+  free(o->names);
+  o->names = NULL;
+  o->options.transforms = NULL;
+  o->options.transform_count = 0;
+}
+
+static PyObject *set_transforms(dcp_save_options *options, PyObject *names) {
+  save_options *o = (save_options *)options;
+  PyObject *fast = PySequence_Fast(names, "transforms is a sequence of names");
+  if (fast == NULL) return NULL;
+  Py_ssize_t count = PySequence_Fast_GET_SIZE(fast);
+  free_names(o);
+  o->names = calloc((size_t)count + 1, sizeof *o->names);
+  for (Py_ssize_t i = 0; o->names != NULL && i < count; i++) {
+    const char *name = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(fast, i));
+    o->names[i] = name != NULL ? strdup(name) : NULL;
+    o->options.transform_count = (size_t)i + 1;
+    if (o->names[i] == NULL) {
+      if (name != NULL) PyErr_NoMemory();
+      free_names(o);
+      Py_DECREF(fast);
+      return NULL;
+    }
+  }
+  Py_DECREF(fast);
+  if (o->names == NULL) return PyErr_NoMemory();
+  o->options.transforms = (const char *const *)o->names;
+  Py_RETURN_NONE;
+}
+
+static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
+  save_options *o = (save_options *)options;
+  const char *id = PyUnicode_AsUTF8(text);
+  if (id == NULL) return NULL;
+  free(o->id);
+  o->id = strdup(id);
+  o->options.checkpoint_id = o->id;
+  if (o->id == NULL) return PyErr_NoMemory();
+  Py_RETURN_NONE;
+}
+%}
+%extend dcp_save_options {
+  dcp_save_options() {
+    save_options *made = calloc(1, sizeof *made);
+    if (made == NULL) return NULL;
+    dcp_save_options_init(&made->options, sizeof made->options);
+    return &made->options;
+  }
+  ~dcp_save_options() {
+    save_options *o = (save_options *)$self;
+    free_names(o);
+    free(o->id);
+    free(o);
+  }
+}
+%ignore dcp_save_options_init;
+%ignore dcp_save_options::struct_size;
+%ignore dcp_save_options::transforms;
+%ignore dcp_save_options::transform_count;
+%ignore dcp_save_options::checkpoint_id;
+
+/* ---- what hand-written C serves better ---- */
+
+%ignore dcp_error;
+%rename("$ignore", regextarget=1) "^dcp_error_";
+%rename("$ignore", regextarget=1) "_table$";
+%rename("$ignore", regextarget=1) "^dcp_value_";
+%rename("$ignore", regextarget=1) "^dcp_state_dict_";
+%rename("$ignore", regextarget=1) "^dcp_save_report_";
+%rename("$ignore", regextarget=1) "^dcp_load_report_";
+%rename("$ignore", regextarget=1) "^dcp_verify_report";
+%ignore dcp_tensor_view;
+%ignore dcp_tensor_new;
+%ignore dcp_tensor_alloc;
+%ignore dcp_tensor_from_dlpack;
+%ignore dcp_tensor_to_dlpack;
+%ignore dcp_tensor_get_view;
+%ignore dcp_progress_event;
+%ignore dcp_damage;
+%ignore dcp_entry_info;
+%ignore dcp_chunk_info;
+%ignore dcp_string_free;
+%ignore dcp_name_sink;
+%ignore dcp_byte_sink;
+%ignore dcp_context_set_log;
+%ignore dcp_context_set_progress;
+%ignore dcp_context_set_device;
+%ignore dcp_context_add_transform;
+%ignore dcp_storage_new;
+%ignore dcp_future_on_done;
+%ignore dcp_checkpoint_entry;
+%ignore dcp_checkpoint_chunk;
+%ignore dcp_checkpoint_read;
+%ignore dcp_checkpoint_verify;
+
+%include "dcp.h"
+
+/* ---- hand-written C ---- */
+
+%typemap(in) PyObject * { $1 = $input; }
+%typemap(out) PyObject * { $result = $1; if ($result == NULL) SWIG_fail; }
+
+%define %by_hand(NAME)
+%nothread NAME;
+%enddef
+%define %makes(NAME)
+%nothread NAME;
+%newobject NAME;
+%exception NAME { $action if (result == NULL) SWIG_fail; }
+%enddef
+
+%by_hand(set_transforms)
+PyObject *set_transforms(dcp_save_options *options, PyObject *names);
+%by_hand(set_checkpoint_id)
+PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text);
+
+%by_hand(pydcp_configure)
+PyObject *pydcp_configure(PyObject *hooks);
+%by_hand(pydcp_shut)
+PyObject *pydcp_shut(double seconds);
+%makes(pydcp_state_dict)
+dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target);
+%makes(pydcp_encode)
+dcp_value *pydcp_encode(PyObject *object);
+%by_hand(pydcp_decode)
+PyObject *pydcp_decode(const dcp_value *value);
+%makes(pydcp_storage)
+dcp_storage *pydcp_storage(PyObject *object, const char *location);
+%by_hand(pydcp_add_transform)
+PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char *version,
+                              PyObject *object);
+%by_hand(pydcp_set_progress)
+PyObject *pydcp_set_progress(dcp_context *context, PyObject *callable);
+%by_hand(pydcp_set_log)
+PyObject *pydcp_set_log(dcp_context *context, PyObject *callable);
+%by_hand(pydcp_on_done)
+PyObject *pydcp_on_done(dcp_future *future, PyObject *callable);
+%by_hand(pydcp_verify)
+PyObject *pydcp_verify(dcp_checkpoint *checkpoint, PyObject *on_damage, dcp_cancel *cancel);
+%by_hand(pydcp_save_report)
+PyObject *pydcp_save_report(const dcp_save_report *report);
+%by_hand(pydcp_load_report)
+PyObject *pydcp_load_report(const dcp_load_report *report);
+%by_hand(pydcp_names)
+PyObject *pydcp_names(const dcp_checkpoint *checkpoint);
+%by_hand(pydcp_entry)
+PyObject *pydcp_entry(const dcp_checkpoint *checkpoint, size_t index);
+%by_hand(pydcp_chunk)
+PyObject *pydcp_chunk(const dcp_checkpoint *checkpoint, size_t index, uint64_t chunk);
+%by_hand(pydcp_read)
+PyObject *pydcp_read(dcp_checkpoint *checkpoint, size_t index, PyObject *offsets, PyObject *steps,
+                     PyObject *array, int raw);
+
+%by_hand(pydcp_array)
+%by_hand(pydcp_capsule)
+%{
+static dcp_tensor *share(const dcp_tensor *tensor) {
+  dcp_value *value = NULL;
+  dcp_tensor *copy = NULL;
+  dcp_error *error = NULL;
+  dcp_status status = dcp_value_tensor(DCP_VALUE_TENSOR, tensor, &value, &error);
+  if (status == DCP_OK) status = dcp_value_get_tensor(value, 0, &copy, &error);
+  dcp_value_free(value);
+  if (status != DCP_OK) pydcp_raise(status, error, NULL);
+  return copy;
+}
+
+static PyObject *pydcp_array(const dcp_tensor *tensor) {
+  dcp_tensor *copy = share(tensor);
+  return copy != NULL ? pydcp_array_of_tensor(copy) : NULL;
+}
+
+static PyObject *pydcp_capsule(const dcp_tensor *tensor, int versioned) {
+  return pydcp_capsule_of_tensor(tensor, versioned);
+}
+%}
+PyObject *pydcp_array(const dcp_tensor *tensor);
+PyObject *pydcp_capsule(const dcp_tensor *tensor, int versioned);
