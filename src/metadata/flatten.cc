@@ -1,5 +1,6 @@
 #include "metadata/flatten.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "metadata/id_table.h"
@@ -11,8 +12,7 @@ namespace {
 
 constexpr size_t kMaxDepth = 1000;
 // A tree of shared nodes can be far larger than the memory it takes.
-constexpr size_t kMaxVisits = size_t{1} << 26;
-constexpr size_t kMaxLeaves = size_t{1} << 24;
+constexpr uint64_t kMaxNodes = uint64_t{1} << 24;
 
 bool IsTensor(const Value& value) {
   return value.kind == ValueKind::kTensor || value.kind == ValueKind::kShardedTensor;
@@ -27,13 +27,17 @@ class Flattener {
       return Error(Code::kInvalidArgument, "a state dict must be a mapping, not {}",
                    ToString(root));
     }
+    uint64_t nodes = 0;
+    DCP_RETURN_IF_ERROR(AddTreeSize(root, 0, &nodes));
+    if (nodes > kMaxNodes) {
+      return Error(Code::kLimit, "the state dict has more than {} nodes", kMaxNodes);
+    }
     DCP_RETURN_IF_ERROR(EnterMapping(root));
     return std::move(leaves_);
   }
 
  private:
   Status Visit(const ValuePtr& value) {
-    DCP_RETURN_IF_ERROR(Count());
     bool enter = false;
     if (value) DCP_RETURN_IF_ERROR(Enters(*value, 0, &enter));
     if (!enter) return AddLeaf(value);
@@ -61,6 +65,30 @@ class Flattener {
     return Status::Ok();
   }
 
+  // Adds the nodes of the tree that will be visited below `value`, itself included and shared ones
+  // counted each time; stops growing at twice the limit.
+  Status AddTreeSize(const Value& value, size_t depth, uint64_t* total) {
+    bool enters = false;
+    DCP_RETURN_IF_ERROR(Enters(value, 0, &enters));
+    uint64_t size = 1;
+    if (enters) {
+      auto known = sizes_.find(&value);
+      if (known == sizes_.end()) {
+        if (depth > kMaxDepth) return TooDeep();
+        bool mapping = value.is_mapping();
+        size_t count = mapping ? value.entries.size() : value.items.size();
+        for (size_t i = 0; i < count && size <= kMaxNodes; ++i) {
+          const ValuePtr& element = mapping ? value.entries[i].second : value.items[i];
+          if (element) DCP_RETURN_IF_ERROR(AddTreeSize(*element, depth + 1, &size));
+        }
+        known = sizes_.emplace(&value, size).first;
+      }
+      size = known->second;
+    }
+    *total = std::min(*total + size, 2 * kMaxNodes);
+    return Status::Ok();
+  }
+
   // Whether a value is entered; answers for containers are kept, since nodes may be shared.
   Status Enters(const Value& value, size_t depth, bool* enters) {
     *enters = false;
@@ -77,7 +105,6 @@ class Flattener {
     if (depth > kMaxDepth) return TooDeep();
     size_t count = mapping ? value.entries.size() : value.items.size();
     for (size_t i = 0; i < count && !*enters; ++i) {
-      DCP_RETURN_IF_ERROR(Count());
       const ValuePtr& element = mapping ? value.entries[i].second : value.items[i];
       if (!element) continue;
       if (IsTensor(*element)) {
@@ -97,9 +124,6 @@ class Flattener {
                                       [&](uint32_t other) { return leaves_[other].name == name; });
     if (there != id) {
       return Error(Code::kInvalidArgument, "duplicated flatten key {}", PrintableName(name));
-    }
-    if (leaves_.size() >= kMaxLeaves) {
-      return Error(Code::kLimit, "the state dict has more than {} leaves", kMaxLeaves);
     }
     leaves_.push_back({std::move(name), path_, value ? value : Value::None()});
     return Status::Ok();
@@ -122,10 +146,6 @@ class Flattener {
     return path_.empty() ? std::string("the state dict") : PrintableName(Name());
   }
 
-  Status Count() {
-    if (++visits_ <= kMaxVisits) return Status::Ok();
-    return Error(Code::kLimit, "the state dict has more than {} nodes", kMaxVisits);
-  }
   Status TooDeep() const {
     return Error(Code::kInvalidArgument, "the state dict is nested deeper than {} at {}", kMaxDepth,
                  Where());
@@ -136,7 +156,7 @@ class Flattener {
   Path path_;
   IdTable names_;
   std::unordered_map<const Value*, bool> enters_;
-  size_t visits_ = 0;
+  std::unordered_map<const Value*, uint64_t> sizes_;
 };
 
 }  // namespace
