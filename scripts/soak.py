@@ -40,22 +40,48 @@ TORCHES = {
 
 @dataclasses.dataclass
 class Step:
-    """`command` is run with {seed} and {count} filled in; {scratch} is an empty folder of its own.
-
-    With `total` 1 the command is one whole and {count} is not used; `sample` then is what --fiftieth
-    runs in its place, or None when the whole is quick enough.
-    """
+    """`command` is a line for bash, run in the repository's root with dcpctl on its PATH, in which {seed}
+    and {count} are filled in, {scratch} is an empty folder of its own, {python} is build/venv's and
+    {torch} that of build/torch-<torch>."""
 
     name: str
-    command: list
+    command: str
     total: int
     chunk: int
-    torch: str = ""  # "2.15": {python} is that environment's
-    sample: list = None
+    torch: str = ""  # "2.15": the environment it needs, made on first use
+    whole: str = ""  # run once instead of `total` in chunks, in make soak
+    elsewhere: str = ""  # the stage of make test that runs its fiftieth, when --fiftieth need not
+
+
+SHARDED = "tests/fixtures/golden/torch-2.4/w2/sharded/ckpt"
+OURS = f"dcpctl cp {SHARDED} {{scratch}}/ours --files 1 && "
+EXCHANGE = "DCP_EXCHANGE_COUNT={count} DCP_EXCHANGE_SEED={seed} {torch} -m pytest -q -p no:cacheprovider tests/exchange -k "
+
+
+def read_by(version, dialect):
+    return Step(f"read-by-{version}-{dialect}",
+                f"{{python}} tests/exchange/versions.py write {{scratch}} {dialect} {{count}} {{seed}} && "
+                "{torch} tests/exchange/versions.py read {scratch}",
+                total=200, chunk=50, torch=version)
 
 
 STEPS = [
-    # filled below
+    Step("ours-read-by-torch", EXCHANGE + "stock_loads_what_libdcp_saves", 1000, 50, torch="2.15",
+         elsewhere="live exchange"),
+    Step("torch-read-by-ours", EXCHANGE + "libdcp_loads_what_stock_saves", 1000, 50, torch="2.15",
+         elsewhere="live exchange"),
+    Step("kills", "build/release/bin/fault_kill_save {count} {seed}", 200, 25),
+    # R6. Whole: every byte to every other value, and every truncation.
+    Step("flips-ours", OURS + "build/release/bin/flips {scratch}/ours ours {count} {seed}", 2500000, 2500000,
+         whole=OURS + "build/release/bin/flips {scratch}/ours ours all"),
+    Step("flips-stock", f"build/release/bin/flips {SHARDED} stock {{count}} {{seed}}", 2500000, 2500000,
+         whole=f"build/release/bin/flips {SHARDED} stock all"),
+    read_by("2.15", "default"),
+    read_by("2.13", "default"),
+    read_by("2.8", "default"),
+    read_by("2.4", "default"),
+    read_by("2.1", "torch-2.1"),
+    read_by("2.15", "torch-2.1"),
 ]
 
 
@@ -79,13 +105,13 @@ def run_chunk(step, command, seed, count):
     scratch = SCRATCH / step.name
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    values = {"seed": seed, "count": count, "scratch": scratch, "root": ROOT,
-              "python": python_with_torch(step.torch) if step.torch else sys.executable}
-    argv = [str(part).format(**values) for part in command]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "build/release/python"), "PYTHONUNBUFFERED": "1"}
-    result = subprocess.run(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+    line = command.format(seed=seed, count=count, scratch=scratch, python=ROOT / "build/venv/bin/python",
+                          torch=python_with_torch(step.torch) if step.torch else "")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "build/release/python"), "PYTHONUNBUFFERED": "1",
+                   "PATH": f"{ROOT / 'build/release/bin'}:{os.environ['PATH']}"}
+    result = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
     if result.returncode != 0:
-        print(f"FAILED {step.name}, exit code {result.returncode}: {' '.join(argv)}", flush=True)
+        print(f"FAILED {step.name}, exit code {result.returncode}: {line}", flush=True)
         return False
     shutil.rmtree(scratch, ignore_errors=True)
     return True
@@ -116,7 +142,7 @@ def soak(steps, rng):
             count = min(step.chunk, step.total - done["done"])
             begin = time.monotonic()
             print(f"step {step.name}: {done['done']} of {step.total}, next {count}, seed {seed}", flush=True)
-            if not run_chunk(step, step.command, seed, count):
+            if not run_chunk(step, step.whole or step.command, seed, count):
                 return 1
             done["done"] += count
             done["seeds"].append(seed)
@@ -129,13 +155,16 @@ def soak(steps, rng):
 def fiftieth(steps, rng):
     ran = []
     for step in steps:
+        if step.elsewhere:
+            print(f"step {step.name}: its fiftieth runs in the stage {step.elsewhere}", flush=True)
+            continue
         if step.torch and not (ROOT / f"build/torch-{step.torch}/bin/python").exists():
             print(f"step {step.name}: left to make soak, PyTorch {step.torch} is not installed here", flush=True)
             continue
         seed = fresh_seed(rng)
         count = -(-step.total // 50)
         print(f"step {step.name}: {count} of {step.total}, seed {seed}", flush=True)
-        if not run_chunk(step, step.sample or step.command, seed, count):
+        if not run_chunk(step, step.command, seed, count):
             return 1
         ran.append(f"{step.name} {count}/{step.total}")
     print("soak: " + ", ".join(ran) + ", none failed")
