@@ -45,7 +45,8 @@ bool SamePointee(const std::shared_ptr<T>& a, const std::shared_ptr<T>& b, Same 
 // Everything but the children.
 bool SameNode(const Value& a, const Value& b) {
   if (a.kind != b.kind || a.items.size() != b.items.size() ||
-      a.entries.size() != b.entries.size()) {
+      a.entries.size() != b.entries.size() ||
+      (a.constructed == nullptr) != (b.constructed == nullptr)) {
     return false;
   }
   switch (a.kind) {
