@@ -174,13 +174,14 @@ static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
 /* ---- what hand-written C serves better ---- */
 
 %ignore dcp_error;
-%rename("$ignore", regextarget=1) "^dcp_error_";
+%ignore dcp_verify_report;
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_error_";
 %rename("$ignore", regextarget=1) "_table$";
-%rename("$ignore", regextarget=1) "^dcp_value_";
-%rename("$ignore", regextarget=1) "^dcp_state_dict_";
-%rename("$ignore", regextarget=1) "^dcp_save_report_";
-%rename("$ignore", regextarget=1) "^dcp_load_report_";
-%rename("$ignore", regextarget=1) "^dcp_verify_report";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_value_";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_state_dict_";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_save_report_";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_load_report_";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_verify_report_";
 %ignore dcp_tensor_view;
 %ignore dcp_tensor_new;
 %ignore dcp_tensor_alloc;

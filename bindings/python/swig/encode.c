@@ -14,11 +14,11 @@ enum { kMaxDepth = 1000, kMaxDims = 64 };
  * taken once, when the last is gone. */
 typedef struct keeper {
   long references;
-  PyObject *objects; /* list */
+  PyObject* objects; /* list */
 } keeper;
 
-static keeper *keeper_new(void) {
-  keeper *k = malloc(sizeof *k);
+static keeper* keeper_new(void) {
+  keeper* k = malloc(sizeof *k);
   if (k == NULL) {
     PyErr_NoMemory();
     return NULL;
@@ -32,8 +32,8 @@ static keeper *keeper_new(void) {
   return k;
 }
 
-static void keeper_release(void *opaque) {
-  keeper *k = opaque;
+static void keeper_release(void* opaque) {
+  keeper* k = opaque;
   if (__atomic_sub_fetch(&k->references, 1, __ATOMIC_ACQ_REL) > 0) return;
   PyGILState_STATE state;
   if (pydcp_enter(&state)) {
@@ -43,45 +43,46 @@ static void keeper_release(void *opaque) {
   free(k);
 }
 
-static void keeper_retain(keeper *k) { __atomic_add_fetch(&k->references, 1, __ATOMIC_RELAXED); }
+static void keeper_retain(keeper* k) { __atomic_add_fetch(&k->references, 1, __ATOMIC_RELAXED); }
 
 /* Where in the tree the encoder is, for messages. */
 typedef struct place {
-  const struct place *parent;
-  PyObject *key; /* NULL: a list index */
+  const struct place* parent;
+  PyObject* key; /* NULL: a list index */
   Py_ssize_t index;
 } place;
 
 /* Containers seen before, by address: parts may be shared. A NULL value is one that is being
  * encoded, so that meeting it again is a cycle. */
 typedef struct seen {
-  PyObject *object;
-  dcp_value *value;
+  PyObject* object;
+  dcp_value* value;
 } seen;
 
 typedef struct encoder {
-  keeper *keep;
+  keeper* keep;
   int target;
   int depth;
-  seen *table;
+  seen* table;
   size_t slots; /* power of two, or 0 */
   size_t used;
 } encoder;
 
-static size_t slot_of(const encoder *e, PyObject *object) {
+static size_t slot_of(const encoder* e, PyObject* object) {
   size_t hash = (size_t)((uintptr_t)object >> 4) * (size_t)0x9E3779B97F4A7C15ull;
   size_t at = (hash >> 7) & (e->slots - 1);
-  while (e->table[at].object != NULL && e->table[at].object != object) at = (at + 1) & (e->slots - 1);
+  while (e->table[at].object != NULL && e->table[at].object != object)
+    at = (at + 1) & (e->slots - 1);
   return at;
 }
 
-static seen *seen_find(const encoder *e, PyObject *object) {
+static seen* seen_find(const encoder* e, PyObject* object) {
   if (e->slots == 0) return NULL;
-  seen *found = &e->table[slot_of(e, object)];
+  seen* found = &e->table[slot_of(e, object)];
   return found->object != NULL ? found : NULL;
 }
 
-static int seen_put(encoder *e, PyObject *object, dcp_value *value) {
+static int seen_put(encoder* e, PyObject* object, dcp_value* value) {
   if (e->used * 2 >= e->slots) {
     encoder grown = *e;
     grown.slots = e->slots == 0 ? 64 : e->slots * 2;
@@ -91,29 +92,31 @@ static int seen_put(encoder *e, PyObject *object, dcp_value *value) {
       return -1;
     }
     for (size_t i = 0; i < e->slots; i++) {
-      if (e->table[i].object != NULL) grown.table[slot_of(&grown, e->table[i].object)] = e->table[i];
+      if (e->table[i].object != NULL)
+        grown.table[slot_of(&grown, e->table[i].object)] = e->table[i];
     }
     free(e->table);
     *e = grown;
   }
-  seen *at = &e->table[slot_of(e, object)];
+  seen* at = &e->table[slot_of(e, object)];
   if (at->object == NULL) e->used++;
   at->object = object;
   at->value = value;
   return 0;
 }
 
-static void encoder_end(encoder *e) {
+static void encoder_end(encoder* e) {
   for (size_t i = 0; i < e->slots; i++) dcp_value_free(e->table[i].value);
   free(e->table);
   keeper_release(e->keep);
 }
 
 /* "model.layers.0", from the innermost place outwards. */
-static PyObject *path_of(const place *at) {
-  PyObject *parts = PyList_New(0);
+static PyObject* path_of(const place* at) {
+  PyObject* parts = PyList_New(0);
   for (; parts != NULL && at != NULL; at = at->parent) {
-    PyObject *text = at->key != NULL ? PyObject_Str(at->key) : PyUnicode_FromFormat("%zd", at->index);
+    PyObject* text =
+        at->key != NULL ? PyObject_Str(at->key) : PyUnicode_FromFormat("%zd", at->index);
     if (text == NULL || PyList_Append(parts, text) != 0) Py_CLEAR(parts);
     Py_XDECREF(text);
   }
@@ -121,23 +124,23 @@ static PyObject *path_of(const place *at) {
     Py_XDECREF(parts);
     return NULL;
   }
-  PyObject *dot = PyUnicode_FromString(".");
-  PyObject *joined = dot != NULL ? PyUnicode_Join(dot, parts) : NULL;
+  PyObject* dot = PyUnicode_FromString(".");
+  PyObject* joined = dot != NULL ? PyUnicode_Join(dot, parts) : NULL;
   Py_XDECREF(dot);
   Py_DECREF(parts);
   return joined;
 }
 
-static void *refuse(const place *at, PyObject *type, const char *what) {
-  PyObject *path = path_of(at);
+static void* refuse(const place* at, PyObject* type, const char* what) {
+  PyObject* path = path_of(at);
   if (path != NULL) PyErr_Format(type, "%U: %s", path, what);
   Py_XDECREF(path);
   return NULL;
 }
 
-static void *refuse_status(const place *at, dcp_status status, dcp_error *error) {
-  PyObject *path = path_of(at);
-  PyObject *bytes =
+static void* refuse_status(const place* at, dcp_status status, dcp_error* error) {
+  PyObject* path = path_of(at);
+  PyObject* bytes =
       path != NULL ? PyUnicode_AsEncodedString(path, "utf-8", "backslashreplace") : NULL;
   if (bytes != NULL) {
     pydcp_raise(status, error, PyBytes_AS_STRING(bytes));
@@ -150,13 +153,13 @@ static void *refuse_status(const place *at, dcp_status status, dcp_error *error)
 }
 
 /* Puts the place in front of an exception that says nothing of it. */
-static void *add_place(const place *at) {
+static void* add_place(const place* at) {
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
-  PyObject *path = path_of(at);
-  PyObject *note = path != NULL ? PyUnicode_FromFormat("while converting '%U'", path) : NULL;
-  PyObject *done = note != NULL ? PyObject_CallMethod(value, "add_note", "O", note) : NULL;
+  PyObject* path = path_of(at);
+  PyObject* note = path != NULL ? PyUnicode_FromFormat("while converting '%U'", path) : NULL;
+  PyObject* done = note != NULL ? PyObject_CallMethod(value, "add_note", "O", note) : NULL;
   Py_XDECREF(path);
   Py_XDECREF(note);
   Py_XDECREF(done);
@@ -164,14 +167,14 @@ static void *add_place(const place *at) {
   return NULL;
 }
 
-static dcp_value *encode(encoder *e, PyObject *object, int descend, const place *at);
+static dcp_value* encode(encoder* e, PyObject* object, int descend, const place* at);
 
 /* ---- tensors ---- */
 
-static dcp_value *finish_tensor(encoder *e, int32_t kind, dcp_tensor_view *view, const place *at) {
-  dcp_tensor *tensor = NULL;
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+static dcp_value* finish_tensor(encoder* e, int32_t kind, dcp_tensor_view* view, const place* at) {
+  dcp_tensor* tensor = NULL;
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   keeper_retain(e->keep);
   dcp_status status = dcp_tensor_new(view, e->keep, keeper_release, &tensor, &error);
   if (status == DCP_OK) status = dcp_value_tensor(kind, tensor, &value, &error);
@@ -187,25 +190,25 @@ typedef struct array_interface {
   char typekind;
   int itemsize;
   int flags;
-  Py_intptr_t *shape;
-  Py_intptr_t *strides;
-  void *data;
-  PyObject *descr;
+  Py_intptr_t* shape;
+  Py_intptr_t* strides;
+  void* data;
+  PyObject* descr;
 } array_interface;
 enum { kArrayWriteable = 0x400 };
 
 /* 0: done. 1: not as it is (byte order, negative or odd strides). 2: no dtype of ours, *dtype_out
  * (borrowed from the array) is the one it has. -1: exception. */
-static int describe_array(PyObject *array, dcp_tensor_view *view, int64_t *shape, int64_t *strides,
-                          int *writable) {
-  PyObject *dtype = PyObject_GetAttrString(array, "dtype");
+static int describe_array(PyObject* array, dcp_tensor_view* view, int64_t* shape, int64_t* strides,
+                          int* writable) {
+  PyObject* dtype = PyObject_GetAttrString(array, "dtype");
   if (dtype == NULL) return -1;
-  PyObject *number = PyDict_GetItemWithError(pydcp.numpy_dtypes, dtype);
+  PyObject* number = PyDict_GetItemWithError(pydcp.numpy_dtypes, dtype);
   Py_DECREF(dtype);
   if (number == NULL) return PyErr_Occurred() ? -1 : 2;
-  PyObject *capsule = PyObject_GetAttrString(array, "__array_struct__");
+  PyObject* capsule = PyObject_GetAttrString(array, "__array_struct__");
   if (capsule == NULL) return -1;
-  array_interface *interface = PyCapsule_GetPointer(capsule, NULL);
+  array_interface* interface = PyCapsule_GetPointer(capsule, NULL);
   if (interface == NULL || interface->two != 2) {
     Py_DECREF(capsule);
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "not an array interface");
@@ -232,7 +235,7 @@ static int describe_array(PyObject *array, dcp_tensor_view *view, int64_t *shape
   return odd ? 1 : 0;
 }
 
-FLAT static dcp_value *encode_array(encoder *e, PyObject *array, int32_t kind, const place *at) {
+FLAT static dcp_value* encode_array(encoder* e, PyObject* array, int32_t kind, const place* at) {
   dcp_tensor_view view;
   int64_t shape[kMaxDims], strides[kMaxDims];
   int writable = 0;
@@ -244,7 +247,7 @@ FLAT static dcp_value *encode_array(encoder *e, PyObject *array, int32_t kind, c
                            : "an array of foreign byte order or with negative strides cannot be "
                              "loaded into");
   }
-  PyObject *held = array;
+  PyObject* held = array;
   Py_INCREF(held);
   if (how != 0) {
     Py_SETREF(held, PyObject_CallFunctionObjArgs(pydcp.native_array, array, NULL));
@@ -253,10 +256,11 @@ FLAT static dcp_value *encode_array(encoder *e, PyObject *array, int32_t kind, c
     if (how != 0) {
       Py_DECREF(held);
       if (how < 0) return add_place(at);
-      PyObject *dtype = PyObject_GetAttrString(array, "dtype");
-      PyObject *path = path_of(at);
+      PyObject* dtype = PyObject_GetAttrString(array, "dtype");
+      PyObject* path = path_of(at);
       if (dtype != NULL && path != NULL) {
-        PyErr_Format(PyExc_TypeError, "%U: numpy dtype %R has no counterpart in torch", path, dtype);
+        PyErr_Format(PyExc_TypeError, "%U: numpy dtype %R has no counterpart in torch", path,
+                     dtype);
       }
       Py_XDECREF(dtype);
       Py_XDECREF(path);
@@ -273,78 +277,84 @@ FLAT static dcp_value *encode_array(encoder *e, PyObject *array, int32_t kind, c
   return finish_tensor(e, kind, &view, at);
 }
 
-static dcp_value *encode_scalar(encoder *e, PyObject *scalar, const place *at) {
-  PyObject *array = PyObject_CallFunctionObjArgs(pydcp.as_array, scalar, NULL);
+static dcp_value* encode_scalar(encoder* e, PyObject* scalar, const place* at) {
+  PyObject* array = PyObject_CallFunctionObjArgs(pydcp.as_array, scalar, NULL);
   if (array == NULL) return add_place(at);
-  dcp_value *value = encode_array(e, array, DCP_VALUE_NUMPY_SCALAR, at);
+  dcp_value* value = encode_array(e, array, DCP_VALUE_NUMPY_SCALAR, at);
   Py_DECREF(array);
   return value;
 }
 
-static int32_t torch_dtype(PyObject *dtype) {
-  PyObject *number = PyDict_GetItemWithError(pydcp.torch_dtypes, dtype);
+static int32_t torch_dtype(PyObject* dtype) {
+  PyObject* number = PyDict_GetItemWithError(pydcp.torch_dtypes, dtype);
   if (number != NULL) return (int32_t)PyLong_AsLong(number);
   if (PyErr_Occurred()) return 0;
   number = PyObject_CallFunctionObjArgs(pydcp.torch_dtype, dtype, NULL);
   if (number == NULL) return 0;
-  int32_t code = PyDict_SetItem(pydcp.torch_dtypes, dtype, number) == 0
-                     ? (int32_t)PyLong_AsLong(number)
-                     : 0;
+  int32_t code =
+      PyDict_SetItem(pydcp.torch_dtypes, dtype, number) == 0 ? (int32_t)PyLong_AsLong(number) : 0;
   Py_DECREF(number);
   return code;
 }
 
-static int attribute_is_true(PyObject *object, const char *name) {
-  PyObject *value = PyObject_GetAttrString(object, name);
+static int attribute_is_true(PyObject* object, const char* name) {
+  PyObject* value = PyObject_GetAttrString(object, name);
   int truth = value != NULL ? PyObject_IsTrue(value) : -1;
   Py_XDECREF(value);
   return truth;
 }
 
-static int method_is_true(PyObject *object, const char *name) {
-  PyObject *value = PyObject_CallMethod(object, name, NULL);
+static int method_is_true(PyObject* object, const char* name) {
+  PyObject* value = PyObject_CallMethod(object, name, NULL);
   int truth = value != NULL ? PyObject_IsTrue(value) : -1;
   Py_XDECREF(value);
   return truth;
+}
+
+/* 0 for a plain strided tensor; -1 with TypeError for sparse and quantized ones. */
+static int refuse_layout(PyObject* tensor) {
+  PyObject* layout = PyObject_GetAttrString(tensor, "layout");
+  PyObject* text = layout != NULL ? PyObject_Str(layout) : NULL;
+  int quantized = text != NULL ? attribute_is_true(tensor, "is_quantized") : -1;
+  int result = -1;
+  if (quantized > 0) {
+    PyErr_SetString(PyExc_TypeError,
+                    "a quantized tensor cannot be stored as plain elements; convert it with "
+                    ".dequantize() or .int_repr() first");
+  } else if (quantized == 0 && PyUnicode_CompareWithASCIIString(text, "torch.strided") != 0) {
+    PyErr_Format(
+        PyExc_TypeError,
+        "a %U tensor cannot be stored as plain elements; convert it with .to_dense() first", text);
+  } else if (quantized == 0) {
+    result = 0;
+  }
+  Py_XDECREF(layout);
+  Py_XDECREF(text);
+  return result;
 }
 
 /* A torch tensor by what it says of itself; torch is not imported. 0, or -1 with an exception. */
-static int describe_torch(PyObject **held, int target, dcp_tensor_view *view, int64_t *shape,
-                          int64_t *strides) {
-  PyObject *tensor = *held;
-  static const char *const kLazyBits[2][2] = {{"is_conj", "resolve_conj"}, {"is_neg", "resolve_neg"}};
+static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, int64_t* shape,
+                          int64_t* strides) {
+  PyObject* tensor = *held;
+  static const char* const kLazyBits[2][2] = {{"is_conj", "resolve_conj"},
+                                              {"is_neg", "resolve_neg"}};
   int grad = attribute_is_true(tensor, "requires_grad");
   int cpu = attribute_is_true(tensor, "is_cpu");
   if (grad < 0 || cpu < 0) return -1;
   if (!cpu) {
-    PyObject *device = PyObject_GetAttrString(tensor, "device");
+    PyObject* device = PyObject_GetAttrString(tensor, "device");
     if (device != NULL) {
-      PyErr_Format(PyExc_ValueError,
-                   "the tensor is on device '%S'; only CPU tensors are supported here: move it with "
-                   ".cpu() first",
-                   device);
+      PyErr_Format(
+          PyExc_ValueError,
+          "the tensor is on device '%S'; only CPU tensors are supported here: move it with "
+          ".cpu() first",
+          device);
     }
     Py_XDECREF(device);
     return -1;
   }
-  PyObject *layout = PyObject_GetAttrString(tensor, "layout");
-  PyObject *layout_text = layout != NULL ? PyObject_Str(layout) : NULL;
-  int strided = layout_text != NULL &&
-                PyUnicode_CompareWithASCIIString(layout_text, "torch.strided") == 0;
-  int quantized = layout_text != NULL ? attribute_is_true(tensor, "is_quantized") : -1;
-  if (layout_text != NULL && quantized >= 0 && (!strided || quantized)) {
-    PyErr_Format(PyExc_TypeError, "a %S tensor cannot be stored as plain elements; "
-                                  "convert it with .to_dense() or .dequantize() first",
-                 quantized ? Py_None : layout);
-    if (quantized) {
-      PyErr_SetString(PyExc_TypeError, "a quantized tensor cannot be stored as plain elements; "
-                                       "convert it with .dequantize() or .int_repr() first");
-    }
-    quantized = -1;
-  }
-  Py_XDECREF(layout);
-  Py_XDECREF(layout_text);
-  if (quantized < 0) return -1;
+  if (refuse_layout(tensor) != 0) return -1;
   for (int i = 0; i < 2; i++) {
     int lazy = method_is_true(tensor, kLazyBits[i][0]);
     if (lazy < 0) return -1;
@@ -354,22 +364,21 @@ static int describe_torch(PyObject **held, int target, dcp_tensor_view *view, in
       return -1;
     }
     if (lazy) {
-      PyObject *plain = PyObject_CallMethod(tensor, "detach", NULL);
-      PyObject *resolved =
-          plain != NULL ? PyObject_CallMethod(plain, kLazyBits[i][1], NULL) : NULL;
+      PyObject* plain = PyObject_CallMethod(tensor, "detach", NULL);
+      PyObject* resolved = plain != NULL ? PyObject_CallMethod(plain, kLazyBits[i][1], NULL) : NULL;
       Py_XDECREF(plain);
       if (resolved == NULL) return -1;
       Py_SETREF(*held, resolved);
       tensor = resolved;
     }
   }
-  PyObject *dtype = PyObject_GetAttrString(tensor, "dtype");
+  PyObject* dtype = PyObject_GetAttrString(tensor, "dtype");
   int32_t code = dtype != NULL ? torch_dtype(dtype) : 0;
   Py_XDECREF(dtype);
   if (code == 0) return -1;
-  PyObject *sizes = PyObject_GetAttrString(tensor, "shape");
-  PyObject *steps = sizes != NULL ? PyObject_CallMethod(tensor, "stride", NULL) : NULL;
-  PyObject *pointer = steps != NULL ? PyObject_CallMethod(tensor, "data_ptr", NULL) : NULL;
+  PyObject* sizes = PyObject_GetAttrString(tensor, "shape");
+  PyObject* steps = sizes != NULL ? PyObject_CallMethod(tensor, "stride", NULL) : NULL;
+  PyObject* pointer = steps != NULL ? PyObject_CallMethod(tensor, "data_ptr", NULL) : NULL;
   int result = -1;
   if (pointer != NULL) {
     memset(view, 0, sizeof *view);
@@ -400,10 +409,10 @@ static int describe_torch(PyObject **held, int target, dcp_tensor_view *view, in
   return result;
 }
 
-FLAT static dcp_value *encode_torch(encoder *e, PyObject *tensor, const place *at) {
+FLAT static dcp_value* encode_torch(encoder* e, PyObject* tensor, const place* at) {
   dcp_tensor_view view;
   int64_t shape[kMaxDims], strides[kMaxDims];
-  PyObject *held = tensor;
+  PyObject* held = tensor;
   Py_INCREF(held);
   int failed = describe_torch(&held, e->target, &view, shape, strides) != 0 ||
                PyList_Append(e->keep->objects, held) != 0;
@@ -412,8 +421,8 @@ FLAT static dcp_value *encode_torch(encoder *e, PyObject *tensor, const place *a
   return finish_tensor(e, DCP_VALUE_TENSOR, &view, at);
 }
 
-static dcp_value *encode_dlpack(PyObject *object, const place *at) {
-  PyObject *device = PyObject_CallMethod(object, "__dlpack_device__", NULL);
+static dcp_value* encode_dlpack(PyObject* object, const place* at) {
+  PyObject* device = PyObject_CallMethod(object, "__dlpack_device__", NULL);
   int type = 0, index = 0;
   int parsed = device != NULL && PyTuple_Check(device) && PyTuple_GET_SIZE(device) == 2;
   if (parsed) {
@@ -424,7 +433,7 @@ static dcp_value *encode_dlpack(PyObject *object, const place *at) {
   if (PyErr_Occurred()) return add_place(at);
   if (!parsed) return refuse(at, PyExc_TypeError, "__dlpack_device__ gives no pair");
   if (type != 1 && type != 3) {
-    PyObject *path = path_of(at);
+    PyObject* path = path_of(at);
     if (path != NULL) {
       PyErr_Format(PyExc_ValueError,
                    "%U: the array is on DLPack device %d:%d; only host memory is supported here: "
@@ -434,10 +443,10 @@ static dcp_value *encode_dlpack(PyObject *object, const place *at) {
     Py_XDECREF(path);
     return NULL;
   }
-  PyObject *method = PyObject_GetAttrString(object, "__dlpack__");
-  PyObject *none = method != NULL ? PyTuple_New(0) : NULL;
-  PyObject *keywords = none != NULL ? Py_BuildValue("{s(ii)}", "max_version", 1, 0) : NULL;
-  PyObject *capsule = keywords != NULL ? PyObject_Call(method, none, keywords) : NULL;
+  PyObject* method = PyObject_GetAttrString(object, "__dlpack__");
+  PyObject* none = method != NULL ? PyTuple_New(0) : NULL;
+  PyObject* keywords = none != NULL ? Py_BuildValue("{s(ii)}", "max_version", 1, 0) : NULL;
+  PyObject* capsule = keywords != NULL ? PyObject_Call(method, none, keywords) : NULL;
   if (capsule == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
     PyErr_Clear();
     capsule = PyObject_CallObject(method, NULL);
@@ -447,16 +456,16 @@ static dcp_value *encode_dlpack(PyObject *object, const place *at) {
   Py_XDECREF(keywords);
   if (capsule == NULL) return add_place(at);
   int versioned = PyCapsule_IsValid(capsule, "dltensor_versioned");
-  const char *name = versioned ? "dltensor_versioned" : "dltensor";
-  void *managed = PyCapsule_GetPointer(capsule, name);
+  const char* name = versioned ? "dltensor_versioned" : "dltensor";
+  void* managed = PyCapsule_GetPointer(capsule, name);
   if (managed == NULL ||
       PyCapsule_SetName(capsule, versioned ? "used_dltensor_versioned" : "used_dltensor") != 0) {
     Py_DECREF(capsule);
     return add_place(at);
   }
-  dcp_tensor *tensor = NULL;
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+  dcp_tensor* tensor = NULL;
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_tensor_from_dlpack(managed, versioned, &tensor, &error);
   if (status == DCP_OK) status = dcp_value_tensor(DCP_VALUE_TENSOR, tensor, &value, &error);
   dcp_tensor_free(tensor);
@@ -467,34 +476,34 @@ static dcp_value *encode_dlpack(PyObject *object, const place *at) {
 
 /* ---- containers ---- */
 
-static void free_values(dcp_value **values, Py_ssize_t count) {
+static void free_values(dcp_value** values, Py_ssize_t count) {
   for (Py_ssize_t i = 0; values != NULL && i < count; i++) dcp_value_free(values[i]);
   free(values);
 }
 
-static dcp_value *finish_sequence(int32_t kind, dcp_value **items, Py_ssize_t count,
-                                  const place *at) {
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
-  dcp_status status = dcp_value_sequence(kind, (const dcp_value *const *)items, (size_t)count,
-                                         &value, &error);
+static dcp_value* finish_sequence(int32_t kind, dcp_value** items, Py_ssize_t count,
+                                  const place* at) {
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
+  dcp_status status =
+      dcp_value_sequence(kind, (const dcp_value* const*)items, (size_t)count, &value, &error);
   free_values(items, count);
   if (status != DCP_OK) return refuse_status(at, status, error);
   return value;
 }
 
-static dcp_value *encode_sequence(encoder *e, PyObject *sequence, int32_t kind, int descend,
-                                  const place *at) {
+static dcp_value* encode_sequence(encoder* e, PyObject* sequence, int32_t kind, int descend,
+                                  const place* at) {
   Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
-  dcp_value **items = calloc((size_t)count + 1, sizeof *items);
-  if (items == NULL) return (dcp_value *)PyErr_NoMemory();
+  dcp_value** items = calloc((size_t)count + 1, sizeof *items);
+  if (items == NULL) return (dcp_value*)PyErr_NoMemory();
   place here = {at, NULL, 0};
   for (Py_ssize_t i = 0; i < count; i++) {
     if (i >= PySequence_Fast_GET_SIZE(sequence)) {
       free_values(items, count);
       return refuse(at, PyExc_RuntimeError, "list changed while it was read");
     }
-    PyObject *item = PySequence_Fast_GET_ITEM(sequence, i);
+    PyObject* item = PySequence_Fast_GET_ITEM(sequence, i);
     here.index = i;
     Py_INCREF(item);
     items[i] = encode(e, item, descend, &here);
@@ -507,10 +516,10 @@ static dcp_value *encode_sequence(encoder *e, PyObject *sequence, int32_t kind, 
   return finish_sequence(kind, items, count, at);
 }
 
-static dcp_value *encode_set(encoder *e, PyObject *set, int32_t kind, const place *at) {
-  PyObject *list = PySequence_List(set);
+static dcp_value* encode_set(encoder* e, PyObject* set, int32_t kind, const place* at) {
+  PyObject* list = PySequence_List(set);
   if (list == NULL) return add_place(at);
-  dcp_value *value = encode_sequence(e, list, kind, 0, at);
+  dcp_value* value = encode_sequence(e, list, kind, 0, at);
   /* its items live as long as the set, and temporaries as long as the encoder needs them */
   if (value != NULL && PyList_Append(e->keep->objects, list) != 0) {
     dcp_value_free(value);
@@ -520,12 +529,13 @@ static dcp_value *encode_set(encoder *e, PyObject *set, int32_t kind, const plac
   return value;
 }
 
-static dcp_value *finish_dict(int32_t kind, dcp_value **keys, dcp_value **values, Py_ssize_t count,
-                              const place *at) {
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
-  dcp_status status = dcp_value_dict(kind, (const dcp_value *const *)keys,
-                                     (const dcp_value *const *)values, (size_t)count, &value, &error);
+static dcp_value* finish_dict(int32_t kind, dcp_value** keys, dcp_value** values, Py_ssize_t count,
+                              const place* at) {
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
+  dcp_status status =
+      dcp_value_dict(kind, (const dcp_value* const*)keys, (const dcp_value* const*)values,
+                     (size_t)count, &value, &error);
   free_values(keys, count);
   free_values(values, count);
   if (status != DCP_OK) return refuse_status(at, status, error);
@@ -533,18 +543,18 @@ static dcp_value *finish_dict(int32_t kind, dcp_value **keys, dcp_value **values
 }
 
 /* `pairs` is a list of (key, value) tuples. */
-static dcp_value *encode_pairs(encoder *e, PyObject *pairs, int32_t kind, int descend,
-                               const place *at) {
+static dcp_value* encode_pairs(encoder* e, PyObject* pairs, int32_t kind, int descend,
+                               const place* at) {
   Py_ssize_t count = PyList_GET_SIZE(pairs);
-  dcp_value **keys = calloc((size_t)count + 1, sizeof *keys);
-  dcp_value **values = calloc((size_t)count + 1, sizeof *values);
+  dcp_value** keys = calloc((size_t)count + 1, sizeof *keys);
+  dcp_value** values = calloc((size_t)count + 1, sizeof *values);
   if (keys == NULL || values == NULL) {
     free(keys);
     free(values);
-    return (dcp_value *)PyErr_NoMemory();
+    return (dcp_value*)PyErr_NoMemory();
   }
   for (Py_ssize_t i = 0; i < count; i++) {
-    PyObject *pair = PyList_GET_ITEM(pairs, i);
+    PyObject* pair = PyList_GET_ITEM(pairs, i);
     place here = {at, NULL, i};
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
       refuse(at, PyExc_TypeError, "items() of the mapping gives no pairs");
@@ -562,14 +572,14 @@ static dcp_value *encode_pairs(encoder *e, PyObject *pairs, int32_t kind, int de
   return finish_dict(kind, keys, values, count, at);
 }
 
-static dcp_value *encode_dict(encoder *e, PyObject *dict, int descend, const place *at) {
+static dcp_value* encode_dict(encoder* e, PyObject* dict, int descend, const place* at) {
   Py_ssize_t count = PyDict_GET_SIZE(dict);
-  dcp_value **keys = calloc((size_t)count + 1, sizeof *keys);
-  dcp_value **values = calloc((size_t)count + 1, sizeof *values);
+  dcp_value** keys = calloc((size_t)count + 1, sizeof *keys);
+  dcp_value** values = calloc((size_t)count + 1, sizeof *values);
   if (keys == NULL || values == NULL) {
     free(keys);
     free(values);
-    return (dcp_value *)PyErr_NoMemory();
+    return (dcp_value*)PyErr_NoMemory();
   }
   PyObject *key, *object;
   Py_ssize_t cursor = 0, i = 0;
@@ -599,12 +609,12 @@ static dcp_value *encode_dict(encoder *e, PyObject *dict, int descend, const pla
 }
 
 /* dict subclasses and other mappings; OrderedDict keeps its kind. */
-static dcp_value *encode_mapping(encoder *e, PyObject *mapping, int32_t kind, int descend,
-                                 const place *at) {
-  PyObject *items = PyMapping_Items(mapping);
+static dcp_value* encode_mapping(encoder* e, PyObject* mapping, int32_t kind, int descend,
+                                 const place* at) {
+  PyObject* items = PyMapping_Items(mapping);
   if (items == NULL) return add_place(at);
   /* values made on the fly have to outlive the addresses remembered in `seen` */
-  dcp_value *value = PyList_Append(e->keep->objects, items) == 0
+  dcp_value* value = PyList_Append(e->keep->objects, items) == 0
                          ? encode_pairs(e, items, kind, descend, at)
                          : NULL;
   Py_DECREF(items);
@@ -613,25 +623,25 @@ static dcp_value *encode_mapping(encoder *e, PyObject *mapping, int32_t kind, in
 
 /* ---- what the package explains ---- */
 
-FLAT static dcp_value *encode_sharded(encoder *e, PyObject *recipe, const place *at) {
+FLAT static dcp_value* encode_sharded(encoder* e, PyObject* recipe, const place* at) {
   int64_t shape[kMaxDims];
   long dtype = PyLong_AsLong(PyTuple_GET_ITEM(recipe, 1));
   int ndim = pydcp_sizes_in(PyTuple_GET_ITEM(recipe, 2), shape, kMaxDims, "the global shape");
   if (PyErr_Occurred() || ndim < 0) return add_place(at);
-  PyObject *chunks = PySequence_Fast(PyTuple_GET_ITEM(recipe, 3), "chunks are a sequence");
+  PyObject* chunks = PySequence_Fast(PyTuple_GET_ITEM(recipe, 3), "chunks are a sequence");
   if (chunks == NULL) return add_place(at);
   Py_ssize_t count = PySequence_Fast_GET_SIZE(chunks);
-  dcp_tensor **shards = calloc((size_t)count + 1, sizeof *shards);
-  int64_t *offsets = calloc((size_t)count * (size_t)(ndim + 1) + 1, sizeof *offsets);
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+  dcp_tensor** shards = calloc((size_t)count + 1, sizeof *shards);
+  int64_t* offsets = calloc((size_t)count * (size_t)(ndim + 1) + 1, sizeof *offsets);
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   dcp_status status = DCP_OK;
   if (shards == NULL || offsets == NULL) {
     PyErr_NoMemory();
     goto done;
   }
   for (Py_ssize_t i = 0; i < count; i++) {
-    PyObject *chunk = PySequence_Fast_GET_ITEM(chunks, i);
+    PyObject* chunk = PySequence_Fast_GET_ITEM(chunks, i);
     place here = {at, NULL, i};
     if (!PyTuple_Check(chunk) || PyTuple_GET_SIZE(chunk) != 2) {
       refuse(&here, PyExc_TypeError, "a chunk is a pair (offsets, array)");
@@ -639,10 +649,11 @@ FLAT static dcp_value *encode_sharded(encoder *e, PyObject *recipe, const place 
     }
     int dims = pydcp_sizes_in(PyTuple_GET_ITEM(chunk, 0), offsets + i * ndim, ndim, "a chunk");
     if (dims != ndim) {
-      if (!PyErr_Occurred()) refuse(&here, PyExc_ValueError, "offsets and global shape differ in length");
+      if (!PyErr_Occurred())
+        refuse(&here, PyExc_ValueError, "offsets and global shape differ in length");
       goto done;
     }
-    dcp_value *part = encode(e, PyTuple_GET_ITEM(chunk, 1), 0, &here);
+    dcp_value* part = encode(e, PyTuple_GET_ITEM(chunk, 1), 0, &here);
     if (part == NULL) goto done;
     status = dcp_value_get_tensor(part, 0, &shards[i], &error);
     dcp_value_free(part);
@@ -652,9 +663,8 @@ FLAT static dcp_value *encode_sharded(encoder *e, PyObject *recipe, const place 
       goto done;
     }
   }
-  status = dcp_value_sharded_tensor((int32_t)dtype, ndim, shape,
-                                    (const dcp_tensor *const *)shards, offsets, (size_t)count,
-                                    &value, &error);
+  status = dcp_value_sharded_tensor((int32_t)dtype, ndim, shape, (const dcp_tensor* const*)shards,
+                                    offsets, (size_t)count, &value, &error);
   if (status != DCP_OK) refuse_status(at, status, error);
 done:
   for (Py_ssize_t i = 0; shards != NULL && i < count; i++) dcp_tensor_free(shards[i]);
@@ -665,11 +675,11 @@ done:
 }
 
 /* A RawArray: elements of a dtype that numpy lacks, as bytes with one dimension more. */
-FLAT static dcp_value *encode_raw(encoder *e, PyObject *recipe, const place *at) {
+FLAT static dcp_value* encode_raw(encoder* e, PyObject* recipe, const place* at) {
   dcp_tensor_view view;
   int64_t shape[kMaxDims], strides[kMaxDims];
   int writable = 0;
-  PyObject *bytes = PyTuple_GET_ITEM(recipe, 3);
+  PyObject* bytes = PyTuple_GET_ITEM(recipe, 3);
   long dtype = PyLong_AsLong(PyTuple_GET_ITEM(recipe, 1));
   int32_t item = dcp_dtype_size((int32_t)dtype);
   if (PyErr_Occurred()) return add_place(at);
@@ -689,15 +699,15 @@ FLAT static dcp_value *encode_raw(encoder *e, PyObject *recipe, const place *at)
   return finish_tensor(e, DCP_VALUE_TENSOR, &view, at);
 }
 
-static dcp_value *encode_constructed(encoder *e, PyObject *recipe, const place *at) {
-  const char *global = PyUnicode_AsUTF8(PyTuple_GET_ITEM(recipe, 1));
-  PyObject *arguments = PyTuple_GET_ITEM(recipe, 2);
-  PyObject *state = PyTuple_GET_ITEM(recipe, 3);
+static dcp_value* encode_constructed(encoder* e, PyObject* recipe, const place* at) {
+  const char* global = PyUnicode_AsUTF8(PyTuple_GET_ITEM(recipe, 1));
+  PyObject* arguments = PyTuple_GET_ITEM(recipe, 2);
+  PyObject* state = PyTuple_GET_ITEM(recipe, 3);
   if (global == NULL) return add_place(at);
   if (!PyTuple_Check(arguments)) return refuse(at, PyExc_TypeError, "arguments are a tuple");
-  dcp_value *encoded = encode_sequence(e, arguments, DCP_VALUE_TUPLE, 0, at);
+  dcp_value* encoded = encode_sequence(e, arguments, DCP_VALUE_TUPLE, 0, at);
   if (encoded == NULL) return NULL;
-  dcp_value *encoded_state = NULL;
+  dcp_value* encoded_state = NULL;
   if (state != Py_None) {
     encoded_state = encode(e, state, 0, at);
     if (encoded_state == NULL) {
@@ -705,8 +715,8 @@ static dcp_value *encode_constructed(encoder *e, PyObject *recipe, const place *
       return NULL;
     }
   }
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_value_constructed(global, encoded, encoded_state, &value, &error);
   dcp_value_free(encoded);
   dcp_value_free(encoded_state);
@@ -714,14 +724,14 @@ static dcp_value *encode_constructed(encoder *e, PyObject *recipe, const place *
   return value;
 }
 
-static dcp_value *encode_other(encoder *e, PyObject *object, int descend, const place *at) {
-  PyObject *recipe = PyObject_CallFunction(pydcp.encode_other, "Oi", object, descend);
+static dcp_value* encode_other(encoder* e, PyObject* object, int descend, const place* at) {
+  PyObject* recipe = PyObject_CallFunction(pydcp.encode_other, "Oi", object, descend);
   if (recipe == NULL) {
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) return add_place(at);
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *path = path_of(at);
+    PyObject* path = path_of(at);
     if (path != NULL) PyErr_Format(PyExc_TypeError, "%U: %S", path, value);
     Py_XDECREF(path);
     Py_XDECREF(type);
@@ -737,25 +747,25 @@ static dcp_value *encode_other(encoder *e, PyObject *object, int descend, const 
   }
   Py_ssize_t size = PyTuple_GET_SIZE(recipe);
   long as = PyLong_AsLong(PyTuple_GET_ITEM(recipe, 0));
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   dcp_status status = DCP_OK;
-  const char *bytes;
+  const char* bytes;
   Py_ssize_t length;
-  PyObject *holder = NULL;
+  PyObject* holder = NULL;
   if (as == PYDCP_AS_TEXT) {
     long kind = PyLong_AsLong(PyTuple_GET_ITEM(recipe, 1));
     if (pydcp_text_in(PyTuple_GET_ITEM(recipe, 2), &bytes, &length, &holder) == 0) {
       status = dcp_value_text((int32_t)kind, bytes, (size_t)length, &value, &error);
     }
   } else if (as == PYDCP_AS_PATH) {
-    const char *global = PyUnicode_AsUTF8(PyTuple_GET_ITEM(recipe, 1));
+    const char* global = PyUnicode_AsUTF8(PyTuple_GET_ITEM(recipe, 1));
     if (global != NULL &&
         pydcp_text_in(PyTuple_GET_ITEM(recipe, 2), &bytes, &length, &holder) == 0) {
       status = dcp_value_path(global, bytes, (size_t)length, &value, &error);
     }
   } else if (as == PYDCP_AS_OPAQUE) {
-    const char *global = PyUnicode_AsUTF8(PyTuple_GET_ITEM(recipe, 1));
+    const char* global = PyUnicode_AsUTF8(PyTuple_GET_ITEM(recipe, 1));
     if (global != NULL &&
         pydcp_text_in(PyTuple_GET_ITEM(recipe, 2), &bytes, &length, &holder) == 0) {
       status = dcp_value_opaque(global, bytes, (size_t)length, &value, &error);
@@ -781,9 +791,9 @@ static dcp_value *encode_other(encoder *e, PyObject *object, int descend, const 
   return value;
 }
 
-static long type_of(PyObject *object) {
-  PyObject *type = (PyObject *)Py_TYPE(object);
-  PyObject *code = PyDict_GetItemWithError(pydcp.types, type);
+static long type_of(PyObject* object) {
+  PyObject* type = (PyObject*)Py_TYPE(object);
+  PyObject* code = PyDict_GetItemWithError(pydcp.types, type);
   if (code != NULL) return PyLong_AsLong(code);
   if (PyErr_Occurred()) return -1;
   code = PyObject_CallFunctionObjArgs(pydcp.classify, type, NULL);
@@ -796,22 +806,22 @@ static long type_of(PyObject *object) {
   return number;
 }
 
-static dcp_status encode_int(PyObject *object, dcp_value **value, dcp_error **error) {
+static dcp_status encode_int(PyObject* object, dcp_value** value, dcp_error** error) {
   int overflow = 0;
   long long small = PyLong_AsLongLongAndOverflow(object, &overflow);
   if (overflow == 0) return dcp_value_int(small, value, error);
   dcp_status status = DCP_OK;
-  PyObject *bits = PyObject_CallMethod(object, "bit_length", NULL);
+  PyObject* bits = PyObject_CallMethod(object, "bit_length", NULL);
   Py_ssize_t size = bits != NULL ? PyLong_AsSsize_t(bits) / 8 + 1 : 0;
-  PyObject *method = PyObject_GetAttrString(object, "to_bytes");
-  PyObject *arguments = Py_BuildValue("(ns)", size, "little");
-  PyObject *keywords = Py_BuildValue("{sO}", "signed", Py_True);
-  PyObject *bytes = bits != NULL && method != NULL && arguments != NULL && keywords != NULL
+  PyObject* method = PyObject_GetAttrString(object, "to_bytes");
+  PyObject* arguments = Py_BuildValue("(ns)", size, "little");
+  PyObject* keywords = Py_BuildValue("{sO}", "signed", Py_True);
+  PyObject* bytes = bits != NULL && method != NULL && arguments != NULL && keywords != NULL
                         ? PyObject_Call(method, arguments, keywords)
                         : NULL;
   if (bytes != NULL) {
-    status = dcp_value_big_int(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), value,
-                               error);
+    status =
+        dcp_value_big_int(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), value, error);
   }
   Py_XDECREF(bits);
   Py_XDECREF(method);
@@ -821,26 +831,28 @@ static dcp_status encode_int(PyObject *object, dcp_value **value, dcp_error **er
   return status;
 }
 
-static dcp_value *encode_container(encoder *e, PyObject *object, int descend, const place *at) {
+static dcp_value* encode_container(encoder* e, PyObject* object, int descend, const place* at) {
   if (PyList_CheckExact(object)) return encode_sequence(e, object, DCP_VALUE_LIST, descend, at);
   if (PyTuple_CheckExact(object)) return encode_sequence(e, object, DCP_VALUE_TUPLE, 0, at);
   if (PyDict_CheckExact(object)) return encode_dict(e, object, descend, at);
   if (PyAnySet_CheckExact(object)) {
-    return encode_set(e, object, PySet_CheckExact(object) ? DCP_VALUE_SET : DCP_VALUE_FROZENSET, at);
+    return encode_set(e, object, PySet_CheckExact(object) ? DCP_VALUE_SET : DCP_VALUE_FROZENSET,
+                      at);
   }
   return encode_mapping(e, object, DCP_VALUE_ORDERED_DICT, descend, at);
 }
 
-/* Containers that somebody else refers to as well are remembered. What `descend` changes is only how
- * mappings of other types are seen, so shared parts are remembered for one of the two at most. */
-static dcp_value *encode_shared(encoder *e, PyObject *object, int descend, const place *at) {
-  seen *known = seen_find(e, object);
-  dcp_error *error = NULL;
+/* Containers that somebody else refers to as well are remembered. What `descend` changes is only
+ * how mappings of other types are seen, so shared parts are remembered for one of the two at most.
+ */
+static dcp_value* encode_shared(encoder* e, PyObject* object, int descend, const place* at) {
+  seen* known = seen_find(e, object);
+  dcp_error* error = NULL;
   if (known != NULL) {
     if (known->value == NULL) return refuse(at, PyExc_ValueError, "the object contains itself");
     /* a counted copy of the handle: a one-item list gives its item back as a new handle */
     dcp_value *list = NULL, *copy = NULL;
-    const dcp_value *item = known->value;
+    const dcp_value* item = known->value;
     dcp_status status = dcp_value_sequence(DCP_VALUE_LIST, &item, 1, &list, &error);
     if (status == DCP_OK) status = dcp_value_at(list, 0, &copy, &error);
     dcp_value_free(list);
@@ -848,11 +860,11 @@ static dcp_value *encode_shared(encoder *e, PyObject *object, int descend, const
     return copy;
   }
   if (seen_put(e, object, NULL) != 0) return NULL;
-  dcp_value *value = encode_container(e, object, descend, at);
+  dcp_value* value = encode_container(e, object, descend, at);
   if (value == NULL) return NULL;
   /* the caller's handle and the remembered one are two */
   dcp_value *list = NULL, *copy = NULL;
-  const dcp_value *item = value;
+  const dcp_value* item = value;
   dcp_status status = dcp_value_sequence(DCP_VALUE_LIST, &item, 1, &list, &error);
   if (status == DCP_OK) status = dcp_value_at(list, 0, &copy, &error);
   dcp_value_free(list);
@@ -864,10 +876,10 @@ static dcp_value *encode_shared(encoder *e, PyObject *object, int descend, const
   return value;
 }
 
-FLAT static dcp_value *encode_size(PyObject *object, const place *at) {
+FLAT static dcp_value* encode_size(PyObject* object, const place* at) {
   int64_t sizes[256];
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   int count = pydcp_sizes_in(object, sizes, 256, "torch.Size");
   if (count < 0) return add_place(at);
   dcp_status status = dcp_value_size(sizes, (size_t)count, &value, &error);
@@ -875,14 +887,14 @@ FLAT static dcp_value *encode_size(PyObject *object, const place *at) {
   return value;
 }
 
-static dcp_value *encode_leaf(encoder *e, PyObject *object, int descend, const place *at) {
-  dcp_value *value = NULL;
-  dcp_error *error = NULL;
+static dcp_value* encode_leaf(encoder* e, PyObject* object, int descend, const place* at) {
+  dcp_value* value = NULL;
+  dcp_error* error = NULL;
   dcp_status status;
   if (PyUnicode_CheckExact(object)) {
-    const char *bytes;
+    const char* bytes;
     Py_ssize_t size;
-    PyObject *holder;
+    PyObject* holder;
     if (pydcp_text_in(object, &bytes, &size, &holder) != 0) return add_place(at);
     status = dcp_value_text(DCP_VALUE_STRING, bytes, (size_t)size, &value, &error);
     Py_XDECREF(holder);
@@ -906,25 +918,32 @@ static dcp_value *encode_leaf(encoder *e, PyObject *object, int descend, const p
                                &value, &error);
   } else {
     switch (type_of(object)) {
-      case PYDCP_TYPE_ARRAY: return encode_array(e, object, DCP_VALUE_TENSOR, at);
-      case PYDCP_TYPE_SCALAR: return encode_scalar(e, object, at);
-      case PYDCP_TYPE_TORCH: return encode_torch(e, object, at);
-      case PYDCP_TYPE_DLPACK: return encode_dlpack(object, at);
+      case PYDCP_TYPE_ARRAY:
+        return encode_array(e, object, DCP_VALUE_TENSOR, at);
+      case PYDCP_TYPE_SCALAR:
+        return encode_scalar(e, object, at);
+      case PYDCP_TYPE_TORCH:
+        return encode_torch(e, object, at);
+      case PYDCP_TYPE_DLPACK:
+        return encode_dlpack(object, at);
       case PYDCP_TYPE_MAPPING:
         if (descend) return encode_mapping(e, object, DCP_VALUE_DICT, descend, at);
         return encode_other(e, object, descend, at);
-      case PYDCP_TYPE_SIZE: return encode_size(object, at);
-      case PYDCP_TYPE_OTHER: return encode_other(e, object, descend, at);
-      default: return add_place(at);
+      case PYDCP_TYPE_SIZE:
+        return encode_size(object, at);
+      case PYDCP_TYPE_OTHER:
+        return encode_other(e, object, descend, at);
+      default:
+        return add_place(at);
     }
   }
   if (status != DCP_OK) return refuse_status(at, status, error);
   return value;
 }
 
-static int is_ordered_dict(PyObject *object) { return PyODict_CheckExact(object); }
+static int is_ordered_dict(PyObject* object) { return PyODict_CheckExact(object); }
 
-static dcp_value *encode(encoder *e, PyObject *object, int descend, const place *at) {
+static dcp_value* encode(encoder* e, PyObject* object, int descend, const place* at) {
   int container = PyList_CheckExact(object) || PyTuple_CheckExact(object) ||
                   PyDict_CheckExact(object) || PyAnySet_CheckExact(object) ||
                   is_ordered_dict(object);
@@ -933,7 +952,7 @@ static dcp_value *encode(encoder *e, PyObject *object, int descend, const place 
       return refuse(at, PyExc_ValueError, "nested deeper than 1000 levels");
     }
     e->depth++;
-    dcp_value *value = encode_leaf(e, object, descend, at);
+    dcp_value* value = encode_leaf(e, object, descend, at);
     e->depth--;
     return value;
   }
@@ -943,7 +962,7 @@ static dcp_value *encode(encoder *e, PyObject *object, int descend, const place 
   }
   e->depth++;
   /* one reference is the parent's and one the caller's of this function */
-  dcp_value *value = Py_REFCNT(object) > 2 ? encode_shared(e, object, descend, at)
+  dcp_value* value = Py_REFCNT(object) > 2 ? encode_shared(e, object, descend, at)
                                            : encode_container(e, object, descend, at);
   e->depth--;
   Py_LeaveRecursiveCall();
@@ -952,32 +971,32 @@ static dcp_value *encode(encoder *e, PyObject *object, int descend, const place 
 
 /* ---- entry points ---- */
 
-dcp_value *pydcp_encode(PyObject *object) {
+dcp_value* pydcp_encode(PyObject* object) {
   encoder e = {keeper_new(), 0, 0, NULL, 0, 0};
   if (e.keep == NULL) return NULL;
   place root = {NULL, NULL, 0};
-  PyObject *name = PyUnicode_FromString("value");
+  PyObject* name = PyUnicode_FromString("value");
   root.key = name;
-  dcp_value *value = name != NULL ? encode(&e, object, 0, &root) : NULL;
+  dcp_value* value = name != NULL ? encode(&e, object, 0, &root) : NULL;
   Py_XDECREF(name);
   encoder_end(&e);
   return value;
 }
 
-static int put(encoder *e, dcp_state_dict *state, PyObject *key, PyObject *object) {
+static int put(encoder* e, dcp_state_dict* state, PyObject* key, PyObject* object) {
   place at = {NULL, key, 0};
-  PyObject *name = PyObject_Str(key);
-  const char *bytes;
+  PyObject* name = PyObject_Str(key);
+  const char* bytes;
   Py_ssize_t size;
-  PyObject *holder = NULL;
+  PyObject* holder = NULL;
   if (name == NULL || pydcp_text_in(name, &bytes, &size, &holder) != 0) {
     Py_XDECREF(name);
     return -1;
   }
-  dcp_value *value = encode(e, object, 1, &at);
+  dcp_value* value = encode(e, object, 1, &at);
   int result = -1;
   if (value != NULL) {
-    dcp_error *error = NULL;
+    dcp_error* error = NULL;
     dcp_status status = dcp_state_dict_set(state, bytes, (size_t)size, value, &error);
     if (status == DCP_OK) {
       result = 0;
@@ -991,15 +1010,15 @@ static int put(encoder *e, dcp_state_dict *state, PyObject *key, PyObject *objec
   return result;
 }
 
-dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target) {
-  PyObject *items = PyMapping_Items(mapping);
+dcp_state_dict* pydcp_state_dict(PyObject* mapping, int target) {
+  PyObject* items = PyMapping_Items(mapping);
   if (items == NULL) {
     PyErr_Format(PyExc_TypeError, "a state dict is a mapping, not %s", Py_TYPE(mapping)->tp_name);
     return NULL;
   }
   encoder e = {keeper_new(), target, 0, NULL, 0, 0};
-  dcp_state_dict *state = NULL;
-  dcp_error *error = NULL;
+  dcp_state_dict* state = NULL;
+  dcp_error* error = NULL;
   if (e.keep == NULL) {
     Py_DECREF(items);
     return NULL;
@@ -1008,7 +1027,7 @@ dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target) {
   if (status != DCP_OK) pydcp_raise(status, error, NULL);
   int failed = status != DCP_OK || PyList_Append(e.keep->objects, items) != 0;
   for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(items); i++) {
-    PyObject *pair = PyList_GET_ITEM(items, i);
+    PyObject* pair = PyList_GET_ITEM(items, i);
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
       PyErr_SetString(PyExc_TypeError, "items() of the state dict gives no pairs");
       failed = 1;
@@ -1025,13 +1044,13 @@ dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target) {
   return state;
 }
 
-int pydcp_view_of(PyObject *array, dcp_tensor_view *view, int64_t *shape, int64_t *strides,
-                  PyObject **keep) {
+int pydcp_view_of(PyObject* array, dcp_tensor_view* view, int64_t* shape, int64_t* strides,
+                  PyObject** keep) {
   *keep = NULL;
   long type = type_of(array);
   if (type < 0) return -1;
   if (type == PYDCP_TYPE_TORCH) {
-    PyObject *held = array;
+    PyObject* held = array;
     Py_INCREF(held);
     if (describe_torch(&held, 1, view, shape, strides) != 0) {
       Py_DECREF(held);

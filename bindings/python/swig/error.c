@@ -7,8 +7,8 @@
 
 pydcp_hooks pydcp;
 
-static int take_hook(PyObject *hooks, const char *name, PyObject **slot) {
-  PyObject *hook = PyDict_GetItemString(hooks, name);
+static int take_hook(PyObject* hooks, const char* name, PyObject** slot) {
+  PyObject* hook = PyDict_GetItemString(hooks, name);
   if (hook == NULL) {
     PyErr_Format(PyExc_KeyError, "libdcp: hook %s is missing", name);
     return -1;
@@ -18,7 +18,7 @@ static int take_hook(PyObject *hooks, const char *name, PyObject **slot) {
   return 0;
 }
 
-PyObject *pydcp_configure(PyObject *hooks) {
+PyObject* pydcp_configure(PyObject* hooks) {
   if (!PyDict_Check(hooks)) {
     PyErr_SetString(PyExc_TypeError, "libdcp: hooks are a dict");
     return NULL;
@@ -48,16 +48,16 @@ PyObject *pydcp_configure(PyObject *hooks) {
 /* Payloads that are ours: an error may as well carry the exception of another binding in this
  * process, which must not be taken for a Python object. */
 typedef struct payload {
-  PyObject *exception;
-  struct payload *next;
+  PyObject* exception;
+  struct payload* next;
 } payload;
 static pthread_mutex_t payloads_mutex = PTHREAD_MUTEX_INITIALIZER;
-static payload *payloads = NULL;
+static payload* payloads = NULL;
 
-static void release_payload(void *opaque) {
-  payload *mine = opaque;
+static void release_payload(void* opaque) {
+  payload* mine = opaque;
   pthread_mutex_lock(&payloads_mutex);
-  for (payload **at = &payloads; *at != NULL; at = &(*at)->next) {
+  for (payload** at = &payloads; *at != NULL; at = &(*at)->next) {
     if (*at == mine) {
       *at = mine->next;
       break;
@@ -72,58 +72,57 @@ static void release_payload(void *opaque) {
   free(mine);
 }
 
-static PyObject *foreign_exception(const dcp_error *error) {
-  void *foreign = dcp_error_foreign(error);
+static PyObject* foreign_exception(const dcp_error* error) {
+  void* foreign = dcp_error_foreign(error);
   if (foreign == NULL) return NULL;
-  PyObject *found = NULL;
+  PyObject* found = NULL;
   pthread_mutex_lock(&payloads_mutex);
-  for (payload *at = payloads; at != NULL; at = at->next) {
+  for (payload* at = payloads; at != NULL; at = at->next) {
     if (at == foreign) found = at->exception;
   }
   pthread_mutex_unlock(&payloads_mutex);
   return found;
 }
 
-static PyObject *message_out(const char *message) {
+static PyObject* message_out(const char* message) {
   return PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "backslashreplace");
 }
 
-static PyObject *build(dcp_status status, const dcp_error *error, const char *prefix, int depth) {
-  const char *text = error != NULL ? dcp_error_message(error) : dcp_status_name(status);
-  PyObject *message = message_out(text);
-  PyObject *details = PyDict_New();
-  PyObject *failures = PyList_New(0);
-  PyObject *result = NULL;
+static PyObject* build(dcp_status status, const dcp_error* error, const char* prefix, int depth) {
+  const char* text = error != NULL ? dcp_error_message(error) : dcp_status_name(status);
+  PyObject* message = message_out(text);
+  PyObject* details = PyDict_New();
+  PyObject* failures = PyList_New(0);
+  PyObject* result = NULL;
   if (message == NULL || details == NULL || failures == NULL) goto done;
   if (prefix != NULL) {
     Py_SETREF(message, PyUnicode_FromFormat("%s: %U", prefix, message));
     if (message == NULL) goto done;
   }
-  PyObject *cause = Py_None;
+  PyObject* cause = Py_None;
   if (error != NULL) {
     for (size_t i = 0; i < dcp_error_detail_count(error); i++) {
-      PyObject *key = message_out(dcp_error_detail_key(error, i));
-      PyObject *value = message_out(dcp_error_detail_value(error, i));
-      int failed =
-          key == NULL || value == NULL || PyDict_SetItem(details, key, value) != 0;
+      PyObject* key = message_out(dcp_error_detail_key(error, i));
+      PyObject* value = message_out(dcp_error_detail_value(error, i));
+      int failed = key == NULL || value == NULL || PyDict_SetItem(details, key, value) != 0;
       Py_XDECREF(key);
       Py_XDECREF(value);
       if (failed) goto done;
     }
     for (size_t i = 0; depth < 4 && i < dcp_error_rank_failure_count(error); i++) {
       int32_t rank = 0;
-      const char *step = NULL;
-      const dcp_error *failure = dcp_error_rank_failure(error, i, &rank, &step);
+      const char* step = NULL;
+      const dcp_error* failure = dcp_error_rank_failure(error, i, &rank, &step);
       if (failure == NULL) continue;
-      PyObject *exception = build(dcp_error_status(failure), failure, NULL, depth + 1);
-      PyObject *entry = exception == NULL ? NULL
+      PyObject* exception = build(dcp_error_status(failure), failure, NULL, depth + 1);
+      PyObject* entry = exception == NULL ? NULL
                                           : Py_BuildValue("(isN)", (int)rank,
                                                           step != NULL ? step : "", exception);
       int failed = entry == NULL || PyList_Append(failures, entry) != 0;
       Py_XDECREF(entry);
       if (failed) goto done;
     }
-    PyObject *foreign = foreign_exception(error);
+    PyObject* foreign = foreign_exception(error);
     if (foreign != NULL) cause = foreign;
   }
   if (pydcp.make_error == NULL) {
@@ -139,25 +138,25 @@ done:
   return result;
 }
 
-PyObject *pydcp_exception(const dcp_error *error) {
+PyObject* pydcp_exception(const dcp_error* error) {
   if (error == NULL) Py_RETURN_NONE;
   return build(dcp_error_status(error), error, NULL, 0);
 }
 
-void pydcp_raise(dcp_status status, dcp_error *error, const char *prefix) {
-  PyObject *exception = build(status, error, prefix, 0);
+void pydcp_raise(dcp_status status, dcp_error* error, const char* prefix) {
+  PyObject* exception = build(status, error, prefix, 0);
   dcp_error_free(error);
   if (exception == NULL) return; /* building it failed, and that is raised */
-  PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+  PyErr_SetObject((PyObject*)Py_TYPE(exception), exception);
   Py_DECREF(exception);
 }
 
-static dcp_status status_of(PyObject *exception, int missing_is_status) {
+static dcp_status status_of(PyObject* exception, int missing_is_status) {
   if (missing_is_status && PyErr_GivenExceptionMatches(exception, PyExc_FileNotFoundError)) {
     return DCP_NOT_FOUND;
   }
   if (pydcp.error_class != NULL && PyObject_IsInstance(exception, pydcp.error_class) == 1) {
-    PyObject *status = PyObject_GetAttrString(exception, "status");
+    PyObject* status = PyObject_GetAttrString(exception, "status");
     long number = status != NULL ? PyLong_AsLong(status) : -1;
     Py_XDECREF(status);
     PyErr_Clear();
@@ -166,7 +165,7 @@ static dcp_status status_of(PyObject *exception, int missing_is_status) {
   return DCP_CALLBACK;
 }
 
-dcp_status pydcp_fail(const char *callback, int missing_is_status, dcp_error **error) {
+dcp_status pydcp_fail(const char* callback, int missing_is_status, dcp_error** error) {
   PyObject *type, *exception, *traceback;
   PyErr_Fetch(&type, &exception, &traceback);
   PyErr_NormalizeException(&type, &exception, &traceback);
@@ -175,19 +174,19 @@ dcp_status pydcp_fail(const char *callback, int missing_is_status, dcp_error **e
 
   dcp_status status = status_of(exception, missing_is_status);
   if (error != NULL) {
-    PyObject *text = PyUnicode_FromFormat("callback %s failed: %s: %S", callback,
+    PyObject* text = PyUnicode_FromFormat("callback %s failed: %s: %S", callback,
                                           Py_TYPE(exception)->tp_name, exception);
     if (text == NULL) {
       PyErr_Clear();
       text = PyUnicode_FromFormat("callback %s failed: %s", callback, Py_TYPE(exception)->tp_name);
     }
-    PyObject *utf8 =
+    PyObject* utf8 =
         text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
     PyErr_Clear();
     *error = dcp_error_new(status, utf8 != NULL ? PyBytes_AS_STRING(utf8) : "callback failed");
     Py_XDECREF(utf8);
     Py_XDECREF(text);
-    payload *mine = *error != NULL ? malloc(sizeof *mine) : NULL;
+    payload* mine = *error != NULL ? malloc(sizeof *mine) : NULL;
     if (mine != NULL) {
       Py_INCREF(exception);
       mine->exception = exception;
@@ -203,7 +202,7 @@ dcp_status pydcp_fail(const char *callback, int missing_is_status, dcp_error **e
   return status;
 }
 
-dcp_status pydcp_exiting(dcp_error **error) {
+dcp_status pydcp_exiting(dcp_error** error) {
   if (error != NULL) {
     *error = dcp_error_new(DCP_CANCELLED, "the Python interpreter is exiting");
   }

@@ -19,7 +19,7 @@ static void gate_in_child(void) {
 
 static void gate_start(void) { pthread_atfork(NULL, NULL, gate_in_child); }
 
-int pydcp_enter(PyGILState_STATE *state) {
+int pydcp_enter(PyGILState_STATE* state) {
   pthread_once(&gate_once, gate_start);
   pthread_mutex_lock(&gate_mutex);
   if (gate_shut) {
@@ -40,7 +40,7 @@ void pydcp_leave(PyGILState_STATE state) {
   pthread_mutex_unlock(&gate_mutex);
 }
 
-PyObject *pydcp_shut(double seconds) {
+PyObject* pydcp_shut(double seconds) {
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += (time_t)seconds;
@@ -50,7 +50,7 @@ PyObject *pydcp_shut(double seconds) {
     until.tv_nsec -= 1000000000;
   }
   int empty;
-  Py_BEGIN_ALLOW_THREADS
+  PyThreadState* thread = PyEval_SaveThread();
   pthread_once(&gate_once, gate_start);
   pthread_mutex_lock(&gate_mutex);
   gate_shut = 1;
@@ -60,6 +60,6 @@ PyObject *pydcp_shut(double seconds) {
   }
   empty = gate_inside == 0;
   pthread_mutex_unlock(&gate_mutex);
-  Py_END_ALLOW_THREADS
+  PyEval_RestoreThread(thread);
   return PyBool_FromLong(empty);
 }

@@ -1,34 +1,33 @@
-/* Memory of the library as Python sees it: a small bytes-like object that either owns a tensor or is
- * on loan for one callback, and the arrays built over it. */
+/* Memory of the library as Python sees it: a small bytes-like object that either owns a tensor or
+ * is on loan for one callback, and the arrays built over it. */
 #include <stdlib.h>
 
 #include "pydcp.h"
 
 typedef struct memory {
-  PyObject_HEAD
-  void *data;
+  PyObject_HEAD void* data;
   Py_ssize_t size;
   int read_only;
   Py_ssize_t exports;
-  dcp_tensor *tensor; /* [owned], or NULL: on loan */
+  dcp_tensor* tensor; /* [owned], or NULL: on loan */
 } memory;
 
-static int memory_get(PyObject *self, Py_buffer *view, int flags) {
-  memory *m = (memory *)self;
+static int memory_get(PyObject* self, Py_buffer* view, int flags) {
+  memory* m = (memory*)self;
   static char nothing;
-  void *data = m->data != NULL ? m->data : &nothing;
+  void* data = m->data != NULL ? m->data : &nothing;
   if (PyBuffer_FillInfo(view, self, data, m->size, m->read_only, flags) != 0) return -1;
   m->exports++;
   return 0;
 }
 
-static void memory_release(PyObject *self, Py_buffer *view) {
+static void memory_release(PyObject* self, Py_buffer* view) {
   (void)view;
-  ((memory *)self)->exports--;
+  ((memory*)self)->exports--;
 }
 
-static void memory_dealloc(PyObject *self) {
-  dcp_tensor *tensor = ((memory *)self)->tensor;
+static void memory_dealloc(PyObject* self) {
+  dcp_tensor* tensor = ((memory*)self)->tensor;
   Py_TYPE(self)->tp_free(self);
   dcp_tensor_free(tensor);
 }
@@ -36,8 +35,7 @@ static void memory_dealloc(PyObject *self) {
 static PyBufferProcs memory_buffer = {memory_get, memory_release};
 
 static PyTypeObject memory_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "libdcp._dcp_raw.Memory",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "libdcp._dcp_raw.Memory",
     .tp_basicsize = sizeof(memory),
     .tp_dealloc = memory_dealloc,
     .tp_flags = Py_TPFLAGS_DEFAULT,
@@ -47,12 +45,12 @@ static PyTypeObject memory_type = {
 
 int pydcp_memory_ready(void) { return PyType_Ready(&memory_type); }
 
-static memory *memory_new(void *data, size_t size, int read_only) {
+static memory* memory_new(void* data, size_t size, int read_only) {
   if (size > (size_t)PY_SSIZE_T_MAX) {
     PyErr_NoMemory();
     return NULL;
   }
-  memory *m = PyObject_New(memory, &memory_type);
+  memory* m = PyObject_New(memory, &memory_type);
   if (m == NULL) return NULL;
   m->data = data;
   m->size = (Py_ssize_t)size;
@@ -62,32 +60,32 @@ static memory *memory_new(void *data, size_t size, int read_only) {
   return m;
 }
 
-PyObject *pydcp_memory_of_tensor(dcp_tensor *tensor, void *data, size_t size, int read_only) {
-  memory *m = memory_new(data, size, read_only);
+PyObject* pydcp_memory_of_tensor(dcp_tensor* tensor, void* data, size_t size, int read_only) {
+  memory* m = memory_new(data, size, read_only);
   if (m == NULL) {
     dcp_tensor_free(tensor);
     return NULL;
   }
   m->tensor = tensor;
-  return (PyObject *)m;
+  return (PyObject*)m;
 }
 
-PyObject *pydcp_lend(void *data, size_t size, int read_only, PyObject **loan) {
-  *loan = (PyObject *)memory_new(data, size, read_only);
+PyObject* pydcp_lend(void* data, size_t size, int read_only, PyObject** loan) {
+  *loan = (PyObject*)memory_new(data, size, read_only);
   if (*loan == NULL) return NULL;
-  PyObject *view = PyMemoryView_FromObject(*loan);
+  PyObject* view = PyMemoryView_FromObject(*loan);
   if (view == NULL) Py_CLEAR(*loan);
   return view;
 }
 
-int pydcp_return(PyObject *view, PyObject *loan) {
+int pydcp_return(PyObject* view, PyObject* loan) {
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
-  PyObject *released = PyObject_CallMethod(view, "release", NULL);
+  PyObject* released = PyObject_CallMethod(view, "release", NULL);
   if (released == NULL) PyErr_Clear();
   Py_XDECREF(released);
   Py_DECREF(view);
-  int held = ((memory *)loan)->exports > 0;
+  int held = ((memory*)loan)->exports > 0;
   Py_DECREF(loan);
   if (type != NULL) { /* the callback failed anyway, and that is what counts */
     PyErr_Restore(type, value, traceback);
@@ -103,7 +101,7 @@ int pydcp_return(PyObject *view, PyObject *loan) {
 }
 
 /* Bytes from element [0, 0, ...] to the end of the last element. */
-static size_t extent_of(const dcp_tensor_view *view, size_t item) {
+static size_t extent_of(const dcp_tensor_view* view, size_t item) {
   size_t last = 0;
   for (int32_t d = 0; d < view->ndim; d++) {
     if (view->shape[d] == 0) return 0;
@@ -117,10 +115,10 @@ static size_t extent_of(const dcp_tensor_view *view, size_t item) {
   return (last + 1) * item;
 }
 
-PyObject *pydcp_array_of_tensor(dcp_tensor *tensor) {
+PyObject* pydcp_array_of_tensor(dcp_tensor* tensor) {
   dcp_tensor_view view = {0};
   view.struct_size = sizeof view;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_tensor_get_view(tensor, &view, &error);
   if (status != DCP_OK) {
     dcp_tensor_free(tensor);
@@ -134,8 +132,8 @@ PyObject *pydcp_array_of_tensor(dcp_tensor *tensor) {
     return NULL;
   }
   int32_t item = dcp_dtype_size(view.dtype);
-  PyObject *number = PyLong_FromLong(view.dtype);
-  PyObject *dtype = number != NULL ? PyDict_GetItemWithError(pydcp.numpy_objects, number) : NULL;
+  PyObject* number = PyLong_FromLong(view.dtype);
+  PyObject* dtype = number != NULL ? PyDict_GetItemWithError(pydcp.numpy_objects, number) : NULL;
   Py_XDECREF(number);
   if (item <= 0 || PyErr_Occurred()) {
     dcp_tensor_free(tensor);
@@ -146,11 +144,11 @@ PyObject *pydcp_array_of_tensor(dcp_tensor *tensor) {
   }
   int raw = dtype == NULL;
   int32_t ndim = view.ndim + raw;
-  PyObject *shape = PyTuple_New(ndim);
-  PyObject *strides = PyTuple_New(ndim);
-  PyObject *global_shape = pydcp_sizes_out(view.shape, (size_t)view.ndim);
-  PyObject *array = NULL;
-  PyObject *bytes = NULL;
+  PyObject* shape = PyTuple_New(ndim);
+  PyObject* strides = PyTuple_New(ndim);
+  PyObject* global_shape = pydcp_sizes_out(view.shape, (size_t)view.ndim);
+  PyObject* array = NULL;
+  PyObject* bytes = NULL;
   int32_t dtype_number = view.dtype;
   if (shape == NULL || strides == NULL || global_shape == NULL) goto done;
   if (raw) {
@@ -187,7 +185,7 @@ done:
 /* The first members of DLPack's two structs, by its public layout: all that a capsule needs is
  * where the deleter lies. */
 typedef struct dl_tensor {
-  void *data;
+  void* data;
   int32_t device_type, device_id, ndim;
   uint8_t code, bits;
   uint16_t lanes;
@@ -196,40 +194,40 @@ typedef struct dl_tensor {
 } dl_tensor;
 typedef struct dl_managed {
   dl_tensor tensor;
-  void *context;
-  void (*deleter)(struct dl_managed *self);
+  void* context;
+  void (*deleter)(struct dl_managed* self);
 } dl_managed;
 typedef struct dl_managed_versioned {
   uint32_t major, minor;
-  void *context;
-  void (*deleter)(struct dl_managed_versioned *self);
+  void* context;
+  void (*deleter)(struct dl_managed_versioned* self);
 } dl_managed_versioned;
 
-static void delete_unused(PyObject *capsule) {
+static void delete_unused(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, "dltensor")) {
-    dl_managed *managed = PyCapsule_GetPointer(capsule, "dltensor");
+    dl_managed* managed = PyCapsule_GetPointer(capsule, "dltensor");
     if (managed->deleter != NULL) managed->deleter(managed);
   } else if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-    dl_managed_versioned *managed = PyCapsule_GetPointer(capsule, "dltensor_versioned");
+    dl_managed_versioned* managed = PyCapsule_GetPointer(capsule, "dltensor_versioned");
     if (managed->deleter != NULL) managed->deleter(managed);
   }
 }
 
-PyObject *pydcp_capsule_of_tensor(const dcp_tensor *tensor, int versioned) {
-  void *managed = NULL;
-  dcp_error *error = NULL;
+PyObject* pydcp_capsule_of_tensor(const dcp_tensor* tensor, int versioned) {
+  void* managed = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_tensor_to_dlpack(tensor, versioned, &managed, &error);
   if (status != DCP_OK) {
     pydcp_raise(status, error, NULL);
     return NULL;
   }
-  const char *name = versioned ? "dltensor_versioned" : "dltensor";
-  PyObject *capsule = PyCapsule_New(managed, name, delete_unused);
+  const char* name = versioned ? "dltensor_versioned" : "dltensor";
+  PyObject* capsule = PyCapsule_New(managed, name, delete_unused);
   if (capsule == NULL) {
     if (versioned) {
-      ((dl_managed_versioned *)managed)->deleter(managed);
+      ((dl_managed_versioned*)managed)->deleter(managed);
     } else {
-      ((dl_managed *)managed)->deleter(managed);
+      ((dl_managed*)managed)->deleter(managed);
     }
   }
   return capsule;

@@ -1,6 +1,6 @@
 /* pydcp.h - the hand-written half of the extension module _dcp_raw: Python objects to dcp_value and
- * back, callback tables filled by Python objects, errors in both directions, and the gate that keeps
- * libdcp's threads out of an interpreter that is going away.
+ * back, callback tables filled by Python objects, errors in both directions, and the gate that
+ * keeps libdcp's threads out of an interpreter that is going away.
  *
  * Unless said otherwise functions need the GIL, return a new reference, and return NULL with a
  * Python exception set on failure. */
@@ -16,25 +16,25 @@
 
 /* What the package hands over once at import (pydcp_configure). Borrowed by every function here. */
 typedef struct pydcp_hooks {
-  PyObject *error_class;  /* libdcp.Error */
-  PyObject *make_error;   /* (status, message, details, failures, cause) -> exception */
-  PyObject *classify;     /* type -> PYDCP_TYPE_* */
-  PyObject *encode_other; /* (object, descend) -> recipe, a tuple that starts with PYDCP_AS_* */
-  PyObject *decode_other; /* (value kind, ...) -> object */
-  PyObject *raw_array;    /* (uint8 array, dtype name, shape) -> object */
-  PyObject *as_array;     /* numpy.asarray */
-  PyObject *native_array; /* array -> native byte order, whole strides >= 0; a copy if need be */
-  PyObject *ndarray;      /* numpy.ndarray */
-  PyObject *numpy_dtypes; /* numpy dtype -> dtype number */
-  PyObject *numpy_objects; /* dtype number -> numpy dtype; only those that numpy has */
-  PyObject *torch_dtype;  /* torch dtype -> dtype number; raises for others */
-  PyObject *bytes_dtype;  /* numpy.dtype("uint8") */
-  PyObject *types;        /* cache: type -> PYDCP_TYPE_* */
-  PyObject *torch_dtypes; /* cache: torch dtype -> dtype number */
+  PyObject* error_class;   /* libdcp.Error */
+  PyObject* make_error;    /* (status, message, details, failures, cause) -> exception */
+  PyObject* classify;      /* type -> PYDCP_TYPE_* */
+  PyObject* encode_other;  /* (object, descend) -> recipe, a tuple that starts with PYDCP_AS_* */
+  PyObject* decode_other;  /* (value kind, ...) -> object */
+  PyObject* raw_array;     /* (uint8 array, dtype name, shape) -> object */
+  PyObject* as_array;      /* numpy.asarray */
+  PyObject* native_array;  /* array -> native byte order, whole strides >= 0; a copy if need be */
+  PyObject* ndarray;       /* numpy.ndarray */
+  PyObject* numpy_dtypes;  /* numpy dtype -> dtype number */
+  PyObject* numpy_objects; /* dtype number -> numpy dtype; only those that numpy has */
+  PyObject* torch_dtype;   /* torch dtype -> dtype number; raises for others */
+  PyObject* bytes_dtype;   /* numpy.dtype("uint8") */
+  PyObject* types;         /* cache: type -> PYDCP_TYPE_* */
+  PyObject* torch_dtypes;  /* cache: torch dtype -> dtype number */
 } pydcp_hooks;
 extern pydcp_hooks pydcp;
 
-PyObject *pydcp_configure(PyObject *hooks);
+PyObject* pydcp_configure(PyObject* hooks);
 
 enum pydcp_type {
   PYDCP_TYPE_OTHER = 0,
@@ -61,83 +61,84 @@ enum pydcp_recipe {
 
 /* Takes the GIL for a callback; call without any lock held, on any thread. 0 when the interpreter
  * is going away: then no Python API may be used. */
-int pydcp_enter(PyGILState_STATE *state);
+int pydcp_enter(PyGILState_STATE* state);
 void pydcp_leave(PyGILState_STATE state);
-/* Lets no callback in from now on and waits up to `seconds` for those inside. True when all left. */
-PyObject *pydcp_shut(double seconds);
+/* Lets no callback in from now on and waits up to `seconds` for those inside. True when all left.
+ */
+PyObject* pydcp_shut(double seconds);
 
 /* ---- error.c ---- */
 
 /* Raises what `status` and `error` ([taken], may be NULL) say. `prefix` (may be NULL) is put before
  * the message. */
-void pydcp_raise(dcp_status status, dcp_error *error, const char *prefix);
+void pydcp_raise(dcp_status status, dcp_error* error, const char* prefix);
 /* The exception for an error that stays the caller's. */
-PyObject *pydcp_exception(const dcp_error *error);
+PyObject* pydcp_exception(const dcp_error* error);
 /* Turns the Python exception that is set into a status and *error (`error` may be NULL), with the
  * exception attached. FileNotFoundError is DCP_NOT_FOUND when `missing_is_status`. */
-dcp_status pydcp_fail(const char *callback, int missing_is_status, dcp_error **error);
+dcp_status pydcp_fail(const char* callback, int missing_is_status, dcp_error** error);
 /* For pydcp_enter() that gave 0. Needs no GIL. */
-dcp_status pydcp_exiting(dcp_error **error);
+dcp_status pydcp_exiting(dcp_error** error);
 
 /* ---- memory.c ---- */
 
 /* Makes the types of memory.c ready. 0, or -1 with an exception. */
 int pydcp_memory_ready(void);
 /* A bytes-like object over a tensor's memory; `tensor` is [taken]. */
-PyObject *pydcp_memory_of_tensor(dcp_tensor *tensor, void *data, size_t size, int read_only);
+PyObject* pydcp_memory_of_tensor(dcp_tensor* tensor, void* data, size_t size, int read_only);
 /* A memoryview of someone else's bytes, for one callback. *loan has to be given back with
  * pydcp_return. */
-PyObject *pydcp_lend(void *data, size_t size, int read_only, PyObject **loan);
+PyObject* pydcp_lend(void* data, size_t size, int read_only, PyObject** loan);
 /* Ends a loan. -1 with BufferError when Python code still holds views of it. */
-int pydcp_return(PyObject *view, PyObject *loan);
+int pydcp_return(PyObject* view, PyObject* loan);
 /* An array (numpy, or RawArray where numpy has no such dtype) over `tensor`, which is [taken]. */
-PyObject *pydcp_array_of_tensor(dcp_tensor *tensor);
+PyObject* pydcp_array_of_tensor(dcp_tensor* tensor);
 /* A DLPack capsule that shares the tensor's memory. */
-PyObject *pydcp_capsule_of_tensor(const dcp_tensor *tensor, int versioned);
+PyObject* pydcp_capsule_of_tensor(const dcp_tensor* tensor, int versioned);
 
 /* ---- text.c ---- */
 
 /* Text of a str as UTF-8 with lone surrogates as three bytes. *holder is NULL or a new reference
  * that keeps the bytes. 0, or -1 with an exception. */
-int pydcp_text_in(PyObject *text, const char **bytes, Py_ssize_t *size, PyObject **holder);
-PyObject *pydcp_text_out(const char *bytes, size_t size);
+int pydcp_text_in(PyObject* text, const char** bytes, Py_ssize_t* size, PyObject** holder);
+PyObject* pydcp_text_out(const char* bytes, size_t size);
 /* NULL gives None. */
-PyObject *pydcp_string_out(const char *string);
-PyObject *pydcp_sizes_out(const int64_t *sizes, size_t count);
+PyObject* pydcp_string_out(const char* string);
+PyObject* pydcp_sizes_out(const int64_t* sizes, size_t count);
 /* Fills sizes[0..count) from a tuple or list of integers; returns count, or -1. */
-int pydcp_sizes_in(PyObject *sequence, int64_t *sizes, int max_count, const char *what);
+int pydcp_sizes_in(PyObject* sequence, int64_t* sizes, int max_count, const char* what);
 
 /* ---- encode.c, decode.c ---- */
 
 /* A state dict of a mapping. `target`: it will be loaded into, so that each array has to be the
  * caller's own, writable memory. */
-dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target);
-dcp_value *pydcp_encode(PyObject *object);
-PyObject *pydcp_decode(const dcp_value *value);
+dcp_state_dict* pydcp_state_dict(PyObject* mapping, int target);
+dcp_value* pydcp_encode(PyObject* object);
+PyObject* pydcp_decode(const dcp_value* value);
 /* Describes an array to be written to by a read. `keep` gets a reference that keeps the memory. */
-int pydcp_view_of(PyObject *array, dcp_tensor_view *view, int64_t *shape, int64_t *strides,
-                  PyObject **keep);
+int pydcp_view_of(PyObject* array, dcp_tensor_view* view, int64_t* shape, int64_t* strides,
+                  PyObject** keep);
 
 /* ---- tables.c ---- */
 
-dcp_storage *pydcp_storage(PyObject *object, const char *location);
-PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char *version,
-                              PyObject *object);
-PyObject *pydcp_set_progress(dcp_context *context, PyObject *callable);
-PyObject *pydcp_set_log(dcp_context *context, PyObject *callable);
-PyObject *pydcp_on_done(dcp_future *future, PyObject *callable);
+dcp_storage* pydcp_storage(PyObject* object, const char* location);
+PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char* version,
+                              PyObject* object);
+PyObject* pydcp_set_progress(dcp_context* context, PyObject* callable);
+PyObject* pydcp_set_log(dcp_context* context, PyObject* callable);
+PyObject* pydcp_on_done(dcp_future* future, PyObject* callable);
 /* (report, whether there was damage); `on_damage` is None or called with one tuple a damage. */
-PyObject *pydcp_verify(dcp_checkpoint *checkpoint, PyObject *on_damage, dcp_cancel *cancel);
+PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_cancel* cancel);
 
 /* ---- reports.c ---- */
 
-PyObject *pydcp_save_report(const dcp_save_report *report);
-PyObject *pydcp_load_report(const dcp_load_report *report);
-PyObject *pydcp_damage(const dcp_damage *damage);
-PyObject *pydcp_names(const dcp_checkpoint *checkpoint);
-PyObject *pydcp_entry(const dcp_checkpoint *checkpoint, size_t index);
-PyObject *pydcp_chunk(const dcp_checkpoint *checkpoint, size_t index, uint64_t chunk);
-PyObject *pydcp_read(dcp_checkpoint *checkpoint, size_t index, PyObject *offsets, PyObject *steps,
-                     PyObject *array, int raw);
+PyObject* pydcp_save_report(const dcp_save_report* report);
+PyObject* pydcp_load_report(const dcp_load_report* report);
+PyObject* pydcp_damage(const dcp_damage* damage);
+PyObject* pydcp_names(const dcp_checkpoint* checkpoint);
+PyObject* pydcp_entry(const dcp_checkpoint* checkpoint, size_t index);
+PyObject* pydcp_chunk(const dcp_checkpoint* checkpoint, size_t index, uint64_t chunk);
+PyObject* pydcp_read(dcp_checkpoint* checkpoint, size_t index, PyObject* offsets, PyObject* steps,
+                     PyObject* array, int raw);
 
 #endif /* PYDCP_H */

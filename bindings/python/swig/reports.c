@@ -5,15 +5,15 @@
 
 enum { kMaxDims = 64 };
 
-static PyObject *failed(dcp_status status, dcp_error *error) {
+static PyObject* failed(dcp_status status, dcp_error* error) {
   pydcp_raise(status, error, NULL);
   return NULL;
 }
 
-PyObject *pydcp_save_report(const dcp_save_report *report) {
-  PyObject *warnings = PyList_New(0);
+PyObject* pydcp_save_report(const dcp_save_report* report) {
+  PyObject* warnings = PyList_New(0);
   for (size_t i = 0; warnings != NULL && i < dcp_save_report_warning_count(report); i++) {
-    PyObject *line = pydcp_string_out(dcp_save_report_warning(report, i));
+    PyObject* line = pydcp_string_out(dcp_save_report_warning(report, i));
     if (line == NULL || PyList_Append(warnings, line) != 0) Py_CLEAR(warnings);
     Py_XDECREF(line);
   }
@@ -24,15 +24,15 @@ PyObject *pydcp_save_report(const dcp_save_report *report) {
                        (unsigned long long)dcp_save_report_files(report), warnings);
 }
 
-static PyObject *load_list(const dcp_load_report *report, int32_t which) {
+static PyObject* load_list(const dcp_load_report* report, int32_t which) {
   size_t count = dcp_load_report_count(report, which);
-  PyObject *list = PyList_New((Py_ssize_t)count);
+  PyObject* list = PyList_New((Py_ssize_t)count);
   for (size_t i = 0; list != NULL && i < count; i++) {
-    const char *text = NULL;
+    const char* text = NULL;
     size_t size = 0;
-    dcp_error *error = NULL;
+    dcp_error* error = NULL;
     dcp_status status = dcp_load_report_at(report, which, i, &text, &size, &error);
-    PyObject *line = status == DCP_OK ? pydcp_text_out(text, size) : failed(status, error);
+    PyObject* line = status == DCP_OK ? pydcp_text_out(text, size) : failed(status, error);
     if (line == NULL) {
       Py_CLEAR(list);
     } else {
@@ -42,32 +42,31 @@ static PyObject *load_list(const dcp_load_report *report, int32_t which) {
   return list;
 }
 
-static PyObject *load_object(const dcp_load_report *report, size_t index) {
-  const char *name = NULL;
+static PyObject* load_object(const dcp_load_report* report, size_t index) {
+  const char* name = NULL;
   size_t size = 0;
   dcp_value *path = NULL, *value = NULL;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_load_report_object(report, index, &name, &size, &path, &value, &error);
   if (status != DCP_OK) return failed(status, error);
-  PyObject *text = pydcp_text_out(name, size);
-  PyObject *steps = pydcp_decode(path);
-  PyObject *object = pydcp_decode(value);
+  PyObject* text = pydcp_text_out(name, size);
+  PyObject* steps = pydcp_decode(path);
+  PyObject* object = pydcp_decode(value);
   dcp_value_free(path);
   dcp_value_free(value);
-  PyObject *entry = text != NULL && steps != NULL && object != NULL
-                        ? PyTuple_Pack(3, text, steps, object)
-                        : NULL;
+  PyObject* entry =
+      text != NULL && steps != NULL && object != NULL ? PyTuple_Pack(3, text, steps, object) : NULL;
   Py_XDECREF(text);
   Py_XDECREF(steps);
   Py_XDECREF(object);
   return entry;
 }
 
-PyObject *pydcp_load_report(const dcp_load_report *report) {
+PyObject* pydcp_load_report(const dcp_load_report* report) {
   size_t count = dcp_load_report_object_count(report);
-  PyObject *objects = PyList_New((Py_ssize_t)count);
+  PyObject* objects = PyList_New((Py_ssize_t)count);
   for (size_t i = 0; objects != NULL && i < count; i++) {
-    PyObject *entry = load_object(report, i);
+    PyObject* entry = load_object(report, i);
     if (entry == NULL) {
       Py_CLEAR(objects);
     } else {
@@ -82,21 +81,21 @@ PyObject *pydcp_load_report(const dcp_load_report *report) {
                        (unsigned long long)dcp_load_report_bytes_unverified(report), objects);
 }
 
-PyObject *pydcp_damage(const dcp_damage *damage) {
+PyObject* pydcp_damage(const dcp_damage* damage) {
   return Py_BuildValue("(NNKN)", pydcp_text_out(damage->name, damage->name_size),
                        pydcp_string_out(damage->file), (unsigned long long)damage->offset,
                        pydcp_exception(damage->error));
 }
 
-PyObject *pydcp_names(const dcp_checkpoint *checkpoint) {
+PyObject* pydcp_names(const dcp_checkpoint* checkpoint) {
   size_t count = dcp_checkpoint_count(checkpoint);
-  PyObject *list = PyList_New((Py_ssize_t)count);
+  PyObject* list = PyList_New((Py_ssize_t)count);
   for (size_t i = 0; list != NULL && i < count; i++) {
     dcp_entry_info info = {0};
     info.struct_size = sizeof info;
-    dcp_error *error = NULL;
+    dcp_error* error = NULL;
     dcp_status status = dcp_checkpoint_entry(checkpoint, i, &info, &error);
-    PyObject *name =
+    PyObject* name =
         status == DCP_OK ? pydcp_text_out(info.name, info.name_size) : failed(status, error);
     if (name == NULL) {
       Py_CLEAR(list);
@@ -107,10 +106,10 @@ PyObject *pydcp_names(const dcp_checkpoint *checkpoint) {
   return list;
 }
 
-PyObject *pydcp_entry(const dcp_checkpoint *checkpoint, size_t index) {
+PyObject* pydcp_entry(const dcp_checkpoint* checkpoint, size_t index) {
   dcp_entry_info info = {0};
   info.struct_size = sizeof info;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_checkpoint_entry(checkpoint, index, &info, &error);
   if (status != DCP_OK) return failed(status, error);
   return Py_BuildValue("(iNNiNKKK)", (int)info.kind, pydcp_text_out(info.name, info.name_size),
@@ -120,10 +119,10 @@ PyObject *pydcp_entry(const dcp_checkpoint *checkpoint, size_t index) {
                        (unsigned long long)info.chunk_count);
 }
 
-PyObject *pydcp_chunk(const dcp_checkpoint *checkpoint, size_t index, uint64_t chunk) {
+PyObject* pydcp_chunk(const dcp_checkpoint* checkpoint, size_t index, uint64_t chunk) {
   dcp_chunk_info info = {0};
   info.struct_size = sizeof info;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   dcp_status status = dcp_checkpoint_chunk(checkpoint, index, chunk, &info, &error);
   if (status != DCP_OK) return failed(status, error);
   return Py_BuildValue("(NNNKKN)", pydcp_sizes_out(info.offsets, (size_t)info.ndim),
@@ -133,8 +132,8 @@ PyObject *pydcp_chunk(const dcp_checkpoint *checkpoint, size_t index, uint64_t c
 }
 
 /* `raw` is the dtype of a RawArray, given as its bytes with one dimension more; 0 for others. */
-static int describe(PyObject *array, int raw, dcp_tensor_view *view, int64_t *shape,
-                    int64_t *strides, PyObject **keep) {
+static int describe(PyObject* array, int raw, dcp_tensor_view* view, int64_t* shape,
+                    int64_t* strides, PyObject** keep) {
   if (pydcp_view_of(array, view, shape, strides, keep) != 0) return -1;
   if (raw == 0) return 0;
   int32_t item = dcp_dtype_size(raw);
@@ -155,11 +154,11 @@ static int describe(PyObject *array, int raw, dcp_tensor_view *view, int64_t *sh
   return 0;
 }
 
-PyObject *pydcp_read(dcp_checkpoint *checkpoint, size_t index, PyObject *offsets, PyObject *steps,
-                     PyObject *array, int raw) {
+PyObject* pydcp_read(dcp_checkpoint* checkpoint, size_t index, PyObject* offsets, PyObject* steps,
+                     PyObject* array, int raw) {
   int64_t starts[kMaxDims], step[kMaxDims], shape[kMaxDims], strides[kMaxDims];
   dcp_tensor_view view;
-  PyObject *keep = NULL;
+  PyObject* keep = NULL;
   if (describe(array, raw, &view, shape, strides, &keep) != 0) return NULL;
   int start_count = pydcp_sizes_in(offsets, starts, kMaxDims, "the read");
   int step_count = start_count < 0 ? -1 : pydcp_sizes_in(steps, step, kMaxDims, "the read");
@@ -172,11 +171,11 @@ PyObject *pydcp_read(dcp_checkpoint *checkpoint, size_t index, PyObject *offsets
     return NULL;
   }
   uint64_t unverified = 0;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   dcp_status status;
-  Py_BEGIN_ALLOW_THREADS
+  PyThreadState* thread = PyEval_SaveThread();
   status = dcp_checkpoint_read(checkpoint, index, starts, step, &view, &unverified, &error);
-  Py_END_ALLOW_THREADS
+  PyEval_RestoreThread(thread);
   Py_DECREF(keep);
   if (status != DCP_OK) return failed(status, error);
   return PyLong_FromUnsignedLongLong(unverified);

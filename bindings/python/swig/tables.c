@@ -1,19 +1,19 @@
-/* Callback tables filled by Python objects. Every member goes through the gate, takes the GIL, calls
- * the method of the same name, and hands an exception on as the error's foreign payload. */
+/* Callback tables filled by Python objects. Every member goes through the gate, takes the GIL,
+ * calls the method of the same name, and hands an exception on as the error's foreign payload. */
 #include <string.h>
 
 #include "pydcp.h"
 
-static void drop(void *user_data) {
+static void drop(void* user_data) {
   PyGILState_STATE state;
   if (!pydcp_enter(&state)) return; /* leaked: the interpreter is going away anyway */
-  Py_DECREF((PyObject *)user_data);
+  Py_DECREF((PyObject*)user_data);
   pydcp_leave(state);
 }
 
 /* Ends a callback whose result is not used; takes `result`. */
-static dcp_status settle(PyObject *result, const char *name, int missing_is_status,
-                         dcp_error **error) {
+static dcp_status settle(PyObject* result, const char* name, int missing_is_status,
+                         dcp_error** error) {
   if (result == NULL) return pydcp_fail(name, missing_is_status, error);
   Py_DECREF(result);
   return DCP_OK;
@@ -21,22 +21,21 @@ static dcp_status settle(PyObject *result, const char *name, int missing_is_stat
 
 /* ---- storage ---- */
 
-static PyObject *path_object(const char *path) { return pydcp_string_out(path); }
+static PyObject* path_object(const char* path) { return pydcp_string_out(path); }
 
-static dcp_status storage_make_root(void *self, dcp_error **error) {
+static dcp_status storage_make_root(void* self, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  dcp_status status =
-      settle(PyObject_CallMethod(self, "make_root", NULL), "make_root", 0, error);
+  dcp_status status = settle(PyObject_CallMethod(self, "make_root", NULL), "make_root", 0, error);
   pydcp_leave(gil);
   return status;
 }
 
-static dcp_status storage_create(void *self, const char *path, uint64_t expected_size, void **file,
-                                 dcp_error **error) {
+static dcp_status storage_create(void* self, const char* path, uint64_t expected_size, void** file,
+                                 dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result = PyObject_CallMethod(self, "create", "NK", path_object(path),
+  PyObject* result = PyObject_CallMethod(self, "create", "NK", path_object(path),
                                          (unsigned long long)expected_size);
   *file = result;
   dcp_status status = result != NULL ? DCP_OK : pydcp_fail("create", 0, error);
@@ -44,15 +43,15 @@ static dcp_status storage_create(void *self, const char *path, uint64_t expected
   return status;
 }
 
-static dcp_status storage_write(void *self, void *file, uint64_t offset, const void *data,
-                                size_t size, dcp_error **error) {
+static dcp_status storage_write(void* self, void* file, uint64_t offset, const void* data,
+                                size_t size, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *loan = NULL;
-  PyObject *view = pydcp_lend((void *)data, size, 1, &loan);
-  PyObject *result = NULL;
+  PyObject* loan = NULL;
+  PyObject* view = pydcp_lend((void*)data, size, 1, &loan);
+  PyObject* result = NULL;
   if (view != NULL) {
-    result = PyObject_CallMethod(self, "write", "OKO", (PyObject *)file, (unsigned long long)offset,
+    result = PyObject_CallMethod(self, "write", "OKO", (PyObject*)file, (unsigned long long)offset,
                                  view);
     if (pydcp_return(view, loan) != 0) Py_CLEAR(result);
   }
@@ -61,47 +60,47 @@ static dcp_status storage_write(void *self, void *file, uint64_t offset, const v
   return status;
 }
 
-static dcp_status storage_finish(void *self, void *file, uint64_t size, int32_t durable,
-                                 dcp_error **error) {
+static dcp_status storage_finish(void* self, void* file, uint64_t size, int32_t durable,
+                                 dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result = PyObject_CallMethod(self, "finish", "OKO", (PyObject *)file,
+  PyObject* result = PyObject_CallMethod(self, "finish", "OKO", (PyObject*)file,
                                          (unsigned long long)size, durable ? Py_True : Py_False);
   dcp_status status = settle(result, "finish", 0, error);
-  Py_DECREF((PyObject *)file);
+  Py_DECREF((PyObject*)file);
   pydcp_leave(gil);
   return status;
 }
 
-static void storage_abort(void *self, void *file) {
+static void storage_abort(void* self, void* file) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject *result = PyObject_CallMethod(self, "abort", "O", (PyObject *)file);
-  if (result == NULL) PyErr_WriteUnraisable((PyObject *)self);
+  PyObject* result = PyObject_CallMethod(self, "abort", "O", (PyObject*)file);
+  if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  Py_DECREF((PyObject *)file);
+  Py_DECREF((PyObject*)file);
   pydcp_leave(gil);
 }
 
-static dcp_status storage_open(void *self, const char *path, void **file, uint64_t *size,
-                               dcp_error **error) {
+static dcp_status storage_open(void* self, const char* path, void** file, uint64_t* size,
+                               dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result = PyObject_CallMethod(self, "open", "N", path_object(path));
+  PyObject* result = PyObject_CallMethod(self, "open", "N", path_object(path));
   dcp_status status = DCP_OK;
   if (result != NULL && (!PyTuple_Check(result) || PyTuple_GET_SIZE(result) != 2)) {
     PyErr_SetString(PyExc_TypeError, "open() returns a pair (file, size)");
     Py_CLEAR(result);
   }
   if (result != NULL) {
-    PyObject *number = PyNumber_Index(PyTuple_GET_ITEM(result, 1));
+    PyObject* number = PyNumber_Index(PyTuple_GET_ITEM(result, 1));
     *size = number != NULL ? PyLong_AsUnsignedLongLong(number) : 0;
     Py_XDECREF(number);
     if (PyErr_Occurred()) Py_CLEAR(result);
   }
   if (result != NULL) {
     *file = PyTuple_GET_ITEM(result, 0);
-    Py_INCREF((PyObject *)*file);
+    Py_INCREF((PyObject*)*file);
     Py_DECREF(result);
   } else {
     status = pydcp_fail("open", 1, error);
@@ -110,16 +109,16 @@ static dcp_status storage_open(void *self, const char *path, void **file, uint64
   return status;
 }
 
-static dcp_status storage_read(void *self, void *file, uint64_t offset, void *data, size_t size,
-                               dcp_error **error) {
+static dcp_status storage_read(void* self, void* file, uint64_t offset, void* data, size_t size,
+                               dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *loan = NULL;
-  PyObject *view = pydcp_lend(data, size, 0, &loan);
-  PyObject *result = NULL;
+  PyObject* loan = NULL;
+  PyObject* view = pydcp_lend(data, size, 0, &loan);
+  PyObject* result = NULL;
   if (view != NULL) {
-    result = PyObject_CallMethod(self, "read", "OKO", (PyObject *)file, (unsigned long long)offset,
-                                 view);
+    result =
+        PyObject_CallMethod(self, "read", "OKO", (PyObject*)file, (unsigned long long)offset, view);
     if (pydcp_return(view, loan) != 0) Py_CLEAR(result);
   }
   dcp_status status = DCP_OK;
@@ -143,27 +142,26 @@ static dcp_status storage_read(void *self, void *file, uint64_t offset, void *da
   return called != DCP_OK ? called : status;
 }
 
-static void storage_close(void *self, void *file) {
+static void storage_close(void* self, void* file) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject *result = PyObject_CallMethod(self, "close", "O", (PyObject *)file);
-  if (result == NULL) PyErr_WriteUnraisable((PyObject *)self);
+  PyObject* result = PyObject_CallMethod(self, "close", "O", (PyObject*)file);
+  if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  Py_DECREF((PyObject *)file);
+  Py_DECREF((PyObject*)file);
   pydcp_leave(gil);
 }
 
-static dcp_status storage_rename(void *self, const char *from, const char *to, dcp_error **error) {
+static dcp_status storage_rename(void* self, const char* from, const char* to, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result =
-      PyObject_CallMethod(self, "rename", "NN", path_object(from), path_object(to));
+  PyObject* result = PyObject_CallMethod(self, "rename", "NN", path_object(from), path_object(to));
   dcp_status status = settle(result, "rename", 0, error);
   pydcp_leave(gil);
   return status;
 }
 
-static dcp_status storage_remove(void *self, const char *path, dcp_error **error) {
+static dcp_status storage_remove(void* self, const char* path, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
@@ -172,13 +170,13 @@ static dcp_status storage_remove(void *self, const char *path, dcp_error **error
   return status;
 }
 
-static dcp_status storage_list(void *self, dcp_name_sink add, void *sink, dcp_error **error) {
+static dcp_status storage_list(void* self, dcp_name_sink add, void* sink, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *names = PyObject_CallMethod(self, "list", NULL);
+  PyObject* names = PyObject_CallMethod(self, "list", NULL);
   if (names != NULL) Py_SETREF(names, PySequence_Fast(names, "list() returns a sequence of names"));
   for (Py_ssize_t i = 0; names != NULL && i < PySequence_Fast_GET_SIZE(names); i++) {
-    const char *name = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(names, i));
+    const char* name = PyUnicode_AsUTF8(PySequence_Fast_GET_ITEM(names, i));
     if (name == NULL) {
       Py_CLEAR(names);
     } else {
@@ -190,7 +188,7 @@ static dcp_status storage_list(void *self, dcp_name_sink add, void *sink, dcp_er
   return status;
 }
 
-static dcp_status storage_sync_folder(void *self, dcp_error **error) {
+static dcp_status storage_sync_folder(void* self, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
@@ -199,7 +197,7 @@ static dcp_status storage_sync_folder(void *self, dcp_error **error) {
   return status;
 }
 
-dcp_storage *pydcp_storage(PyObject *object, const char *location) {
+dcp_storage* pydcp_storage(PyObject* object, const char* location) {
   dcp_storage_table table = {0};
   table.struct_size = sizeof table;
   table.make_root = storage_make_root;
@@ -215,8 +213,8 @@ dcp_storage *pydcp_storage(PyObject *object, const char *location) {
   table.list = storage_list;
   table.sync_folder = storage_sync_folder;
   table.destroy = drop;
-  dcp_storage *storage = NULL;
-  dcp_error *error = NULL;
+  dcp_storage* storage = NULL;
+  dcp_error* error = NULL;
   Py_INCREF(object);
   dcp_status status = dcp_storage_new(&table, object, location, &storage, &error);
   if (status != DCP_OK) pydcp_raise(status, error, NULL);
@@ -225,11 +223,11 @@ dcp_storage *pydcp_storage(PyObject *object, const char *location) {
 
 /* ---- transforms ---- */
 
-static dcp_status transform_start(void *self, int32_t direction, const char *version, void **stream,
-                                  dcp_error **error) {
+static dcp_status transform_start(void* self, int32_t direction, const char* version, void** stream,
+                                  dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result = direction == DCP_ENCODE
+  PyObject* result = direction == DCP_ENCODE
                          ? PyObject_CallMethod(self, "encoder", NULL)
                          : PyObject_CallMethod(self, "decoder", "N", path_object(version));
   *stream = result;
@@ -239,8 +237,8 @@ static dcp_status transform_start(void *self, int32_t direction, const char *ver
 }
 
 /* Hands what push() or finish() returned to the sink, without the GIL. Takes `result`. */
-static dcp_status give(PyObject *result, const char *name, dcp_byte_sink write, void *sink,
-                       dcp_error **error) {
+static dcp_status give(PyObject* result, const char* name, dcp_byte_sink write, void* sink,
+                       dcp_error** error) {
   if (result == NULL) return pydcp_fail(name, 0, error);
   dcp_status status = DCP_OK;
   if (result != Py_None) {
@@ -249,9 +247,9 @@ static dcp_status give(PyObject *result, const char *name, dcp_byte_sink write, 
       status = pydcp_fail(name, 0, error);
     } else {
       if (bytes.len > 0) {
-        Py_BEGIN_ALLOW_THREADS
+        PyThreadState* thread = PyEval_SaveThread();
         status = write(sink, bytes.buf, (size_t)bytes.len);
-        Py_END_ALLOW_THREADS
+        PyEval_RestoreThread(thread);
       }
       PyBuffer_Release(&bytes);
     }
@@ -260,19 +258,19 @@ static dcp_status give(PyObject *result, const char *name, dcp_byte_sink write, 
   return status;
 }
 
-static dcp_status transform_push(void *self, void *stream, const void *data, size_t size,
-                                 dcp_byte_sink write, void *sink, dcp_error **error) {
+static dcp_status transform_push(void* self, void* stream, const void* data, size_t size,
+                                 dcp_byte_sink write, void* sink, dcp_error** error) {
   (void)self;
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *loan = NULL;
-  PyObject *view = pydcp_lend((void *)data, size, 1, &loan);
+  PyObject* loan = NULL;
+  PyObject* view = pydcp_lend((void*)data, size, 1, &loan);
   dcp_status status;
   if (view == NULL) {
     status = pydcp_fail("push", 0, error);
   } else {
     /* what push() returns may be (a part of) its input: hand it on before the loan ends */
-    PyObject *result = PyObject_CallMethod((PyObject *)stream, "push", "O", view);
+    PyObject* result = PyObject_CallMethod((PyObject*)stream, "push", "O", view);
     status = give(result, "push", write, sink, error);
     if (pydcp_return(view, loan) != 0) {
       if (status == DCP_OK) {
@@ -286,24 +284,24 @@ static dcp_status transform_push(void *self, void *stream, const void *data, siz
   return status;
 }
 
-static dcp_status transform_finish(void *self, void *stream, dcp_byte_sink write, void *sink,
-                                   dcp_error **error) {
+static dcp_status transform_finish(void* self, void* stream, dcp_byte_sink write, void* sink,
+                                   dcp_error** error) {
   (void)self;
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result = PyObject_CallMethod((PyObject *)stream, "finish", NULL);
+  PyObject* result = PyObject_CallMethod((PyObject*)stream, "finish", NULL);
   dcp_status status = give(result, "finish", write, sink, error);
   pydcp_leave(gil);
   return status;
 }
 
-static void transform_end(void *self, void *stream) {
+static void transform_end(void* self, void* stream) {
   (void)self;
   if (stream != NULL) drop(stream);
 }
 
-PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char *version,
-                              PyObject *object) {
+PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char* version,
+                              PyObject* object) {
   dcp_transform_table table = {0};
   table.struct_size = sizeof table;
   table.start = transform_start;
@@ -311,7 +309,7 @@ PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char
   table.finish = transform_finish;
   table.end = transform_end;
   table.destroy = drop;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   Py_INCREF(object);
   dcp_status status = dcp_context_add_transform(context, name, version, &table, object, &error);
   if (status != DCP_OK) {
@@ -323,11 +321,11 @@ PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char
 
 /* ---- observers ---- */
 
-static dcp_status progress_update(void *self, const dcp_progress_event *event, dcp_error **error) {
+static dcp_status progress_update(void* self, const dcp_progress_event* event, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject *result = PyObject_CallFunction(
-      (PyObject *)self, "iKKKK", (int)event->phase, (unsigned long long)event->bytes_done,
+  PyObject* result = PyObject_CallFunction(
+      (PyObject*)self, "iKKKK", (int)event->phase, (unsigned long long)event->bytes_done,
       (unsigned long long)event->bytes_total, (unsigned long long)event->items_done,
       (unsigned long long)event->items_total);
   dcp_status status = settle(result, "progress", 0, error);
@@ -335,16 +333,16 @@ static dcp_status progress_update(void *self, const dcp_progress_event *event, d
   return status;
 }
 
-PyObject *pydcp_set_progress(dcp_context *context, PyObject *callable) {
+PyObject* pydcp_set_progress(dcp_context* context, PyObject* callable) {
   dcp_progress_table table = {0};
   table.struct_size = sizeof table;
   table.update = progress_update;
   table.destroy = drop;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   int none = callable == Py_None;
   if (!none) Py_INCREF(callable);
-  dcp_status status = dcp_context_set_progress(context, none ? NULL : &table,
-                                               none ? NULL : callable, &error);
+  dcp_status status =
+      dcp_context_set_progress(context, none ? NULL : &table, none ? NULL : callable, &error);
   if (status != DCP_OK) {
     pydcp_raise(status, error, NULL);
     return NULL;
@@ -352,22 +350,22 @@ PyObject *pydcp_set_progress(dcp_context *context, PyObject *callable) {
   Py_RETURN_NONE;
 }
 
-static void log_line(void *self, int32_t level, const char *message) {
+static void log_line(void* self, int32_t level, const char* message) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject *result =
-      PyObject_CallFunction((PyObject *)self, "iN", (int)level, pydcp_string_out(message));
-  if (result == NULL) PyErr_WriteUnraisable((PyObject *)self);
+  PyObject* result =
+      PyObject_CallFunction((PyObject*)self, "iN", (int)level, pydcp_string_out(message));
+  if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   pydcp_leave(gil);
 }
 
-PyObject *pydcp_set_log(dcp_context *context, PyObject *callable) {
+PyObject* pydcp_set_log(dcp_context* context, PyObject* callable) {
   dcp_log_table table = {0};
   table.struct_size = sizeof table;
   table.log = log_line;
   table.destroy = drop;
-  dcp_error *error = NULL;
+  dcp_error* error = NULL;
   int none = callable == Py_None;
   if (!none) Py_INCREF(callable);
   dcp_status status =
@@ -379,22 +377,22 @@ PyObject *pydcp_set_log(dcp_context *context, PyObject *callable) {
   Py_RETURN_NONE;
 }
 
-static void future_done(void *self) {
+static void future_done(void* self) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject *result = PyObject_CallNoArgs((PyObject *)self);
-  if (result == NULL) PyErr_WriteUnraisable((PyObject *)self);
+  PyObject* result = PyObject_CallNoArgs((PyObject*)self);
+  if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   pydcp_leave(gil);
 }
 
-PyObject *pydcp_on_done(dcp_future *future, PyObject *callable) {
-  dcp_error *error = NULL;
+PyObject* pydcp_on_done(dcp_future* future, PyObject* callable) {
+  dcp_error* error = NULL;
   dcp_status status;
   Py_INCREF(callable);
-  Py_BEGIN_ALLOW_THREADS
+  PyThreadState* thread = PyEval_SaveThread();
   status = dcp_future_on_done(future, future_done, callable, drop, &error);
-  Py_END_ALLOW_THREADS
+  PyEval_RestoreThread(thread);
   if (status != DCP_OK) {
     pydcp_raise(status, error, NULL);
     return NULL;
@@ -402,43 +400,43 @@ PyObject *pydcp_on_done(dcp_future *future, PyObject *callable) {
   Py_RETURN_NONE;
 }
 
-static void verify_damage(void *self, const dcp_damage *damage) {
+static void verify_damage(void* self, const dcp_damage* damage) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject *entry = pydcp_damage(damage);
-  PyObject *result = entry != NULL ? PyObject_CallOneArg((PyObject *)self, entry) : NULL;
-  if (result == NULL) PyErr_WriteUnraisable((PyObject *)self);
+  PyObject* entry = pydcp_damage(damage);
+  PyObject* result = entry != NULL ? PyObject_CallOneArg((PyObject*)self, entry) : NULL;
+  if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(entry);
   Py_XDECREF(result);
   pydcp_leave(gil);
 }
 
-PyObject *pydcp_verify(dcp_checkpoint *checkpoint, PyObject *on_damage, dcp_cancel *cancel) {
+PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_cancel* cancel) {
   dcp_verify_table table = {0};
   table.struct_size = sizeof table;
   table.on_damage = verify_damage;
   table.destroy = drop;
   int none = on_damage == Py_None;
-  dcp_verify_report *report = NULL;
-  dcp_error *error = NULL;
+  dcp_verify_report* report = NULL;
+  dcp_error* error = NULL;
   dcp_status status;
   if (!none) Py_INCREF(on_damage);
-  Py_BEGIN_ALLOW_THREADS
+  PyThreadState* thread = PyEval_SaveThread();
   status = dcp_checkpoint_verify(checkpoint, none ? NULL : &table, none ? NULL : on_damage, cancel,
                                  &report, &error);
-  Py_END_ALLOW_THREADS
+  PyEval_RestoreThread(thread);
   if (status != DCP_OK && (status != DCP_CORRUPT || report == NULL)) {
     dcp_verify_report_free(report);
     pydcp_raise(status, error, NULL);
     return NULL;
   }
   dcp_error_free(error);
-  PyObject *damages = PyList_New(0);
+  PyObject* damages = PyList_New(0);
   for (size_t i = 0; damages != NULL && i < dcp_verify_report_damage_count(report); i++) {
     dcp_damage damage = {0};
     damage.struct_size = sizeof damage;
     dcp_status got = dcp_verify_report_damage(report, i, &damage, &error);
-    PyObject *entry = NULL;
+    PyObject* entry = NULL;
     if (got == DCP_OK) {
       entry = pydcp_damage(&damage);
     } else {
@@ -447,13 +445,13 @@ PyObject *pydcp_verify(dcp_checkpoint *checkpoint, PyObject *on_damage, dcp_canc
     if (entry == NULL || PyList_Append(damages, entry) != 0) Py_CLEAR(damages);
     Py_XDECREF(entry);
   }
-  PyObject *notes = PyList_New(0);
+  PyObject* notes = PyList_New(0);
   for (size_t i = 0; notes != NULL && i < dcp_verify_report_note_count(report); i++) {
-    PyObject *note = pydcp_string_out(dcp_verify_report_note(report, i));
+    PyObject* note = pydcp_string_out(dcp_verify_report_note(report, i));
     if (note == NULL || PyList_Append(notes, note) != 0) Py_CLEAR(notes);
     Py_XDECREF(note);
   }
-  PyObject *result = NULL;
+  PyObject* result = NULL;
   if (damages != NULL && notes != NULL) {
     result = Py_BuildValue("(KKKOO)", (unsigned long long)dcp_verify_report_items(report),
                            (unsigned long long)dcp_verify_report_unchecked(report),

@@ -3,7 +3,7 @@
 
 #include "pydcp.h"
 
-int pydcp_text_in(PyObject *text, const char **bytes, Py_ssize_t *size, PyObject **holder) {
+int pydcp_text_in(PyObject* text, const char** bytes, Py_ssize_t* size, PyObject** holder) {
   *holder = NULL;
   if (PyBytes_Check(text)) {
     *bytes = PyBytes_AS_STRING(text);
@@ -25,8 +25,8 @@ int pydcp_text_in(PyObject *text, const char **bytes, Py_ssize_t *size, PyObject
   return 0;
 }
 
-PyObject *pydcp_text_out(const char *bytes, size_t size) {
-  PyObject *text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)size, "surrogatepass");
+PyObject* pydcp_text_out(const char* bytes, size_t size) {
+  PyObject* text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)size, "surrogatepass");
   if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
     PyErr_Clear();
     text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)size, "surrogateescape");
@@ -34,15 +34,15 @@ PyObject *pydcp_text_out(const char *bytes, size_t size) {
   return text;
 }
 
-PyObject *pydcp_string_out(const char *string) {
+PyObject* pydcp_string_out(const char* string) {
   if (string == NULL) Py_RETURN_NONE;
   return pydcp_text_out(string, strlen(string));
 }
 
-PyObject *pydcp_sizes_out(const int64_t *sizes, size_t count) {
-  PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+PyObject* pydcp_sizes_out(const int64_t* sizes, size_t count) {
+  PyObject* tuple = PyTuple_New((Py_ssize_t)count);
   for (size_t i = 0; tuple != NULL && i < count; i++) {
-    PyObject *size = PyLong_FromLongLong(sizes[i]);
+    PyObject* size = PyLong_FromLongLong(sizes[i]);
     if (size == NULL) {
       Py_CLEAR(tuple);
     } else {
@@ -52,8 +52,8 @@ PyObject *pydcp_sizes_out(const int64_t *sizes, size_t count) {
   return tuple;
 }
 
-int pydcp_sizes_in(PyObject *sequence, int64_t *sizes, int max_count, const char *what) {
-  PyObject *fast = PySequence_Fast(sequence, "expected a sequence of integers");
+int pydcp_sizes_in(PyObject* sequence, int64_t* sizes, int max_count, const char* what) {
+  PyObject* fast = PySequence_Fast(sequence, "expected a sequence of integers");
   if (fast == NULL) return -1;
   Py_ssize_t count = PySequence_Fast_GET_SIZE(fast);
   if (count > max_count) {
@@ -63,7 +63,7 @@ int pydcp_sizes_in(PyObject *sequence, int64_t *sizes, int max_count, const char
     return -1;
   }
   for (Py_ssize_t i = 0; i < count; i++) {
-    PyObject *index = PyNumber_Index(PySequence_Fast_GET_ITEM(fast, i));
+    PyObject* index = PyNumber_Index(PySequence_Fast_GET_ITEM(fast, i));
     long long size = index != NULL ? PyLong_AsLongLong(index) : -1;
     Py_XDECREF(index);
     if (size == -1 && PyErr_Occurred()) {

@@ -1,0 +1,76 @@
+"""Checkpoints written by real PyTorch: every dtype, shape, hash and object of expected.json."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from compare import same
+from conftest import GOLDEN
+from python_stores import CaseSwap
+
+import libdcp
+
+
+def cases():
+    for expected in sorted(GOLDEN.glob("torch-*/w*/*/expected.json")):
+        folder = expected.parent / "ckpt"
+        if list(folder.glob("*.distcp")):
+            yield pytest.param(folder, id=str(expected.parent.relative_to(GOLDEN)))
+
+
+def jsonable(value):
+    """As the script that wrote expected.json does."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return {"$float": repr(value)}
+    if isinstance(value, (int, float, str, bool, type(None), dict)) and not isinstance(value, tuple):
+        return value
+    if isinstance(value, list):
+        return value
+    if isinstance(value, tuple):
+        return {"$tuple": [jsonable(item) for item in value]}
+    if isinstance(value, bytes):
+        return {"$bytes": value.hex()}
+    return {"$repr": repr(value)}
+
+
+def check(array, wanted, name):
+    dtype = array.dtype.name
+    assert dtype == wanted["dtype"], name
+    assert list(array.shape) == wanted["shape"], name
+    assert hashlib.sha256(array.tobytes()).hexdigest() == wanted["sha256"], name
+
+
+def test_there_are_cases():
+    assert len(list(cases())) >= 30
+
+
+@pytest.mark.parametrize("folder", cases())
+def test_case(folder, tmp_path):
+    expected = json.loads((folder.parent / "expected.json").read_text())
+    transforms = [CaseSwap()]
+    flat = libdcp.load(folder, nested=False, transforms=transforms)
+    assert set(flat) == set(expected["tensors"]) | set(expected["objects"])
+    with libdcp.open(folder, transforms=transforms) as checkpoint:
+        for name, wanted in expected["tensors"].items():
+            check(flat[name], wanted, name)
+            entry = checkpoint[name]
+            assert entry.dtype_name == wanted["dtype"] and list(entry.shape) == wanted["shape"]
+            check(entry.read(), wanted, name)
+            if entry.ndim:
+                part = entry[..., ::-1]
+                whole = flat[name]
+                assert part.tobytes() == whole[..., ::-1].tobytes(), name
+        for name, wanted in expected["objects"].items():
+            assert jsonable(flat[name]) == wanted, name
+            assert jsonable(checkpoint[name].read()) == wanted, name
+    assert libdcp.verify(folder, transforms=transforms).ok
+    nested = libdcp.load(folder, transforms=transforms)
+    libdcp.save(nested, tmp_path / "again")
+    again = libdcp.load(tmp_path / "again", nested=False)
+    assert set(again) == set(flat)
+    for name, value in flat.items():
+        if isinstance(value, (np.ndarray, libdcp.RawArray)):
+            same(again[name], value)
+        else:
+            assert jsonable(again[name]) == jsonable(value), name
