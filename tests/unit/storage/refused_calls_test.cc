@@ -161,16 +161,13 @@ std::string FailingCallsAreReported() {
        Code::kIo},
       {{SYS_getdents64, EIO}, [&] { return store.List().status(); }, Code::kIo},
       {{SYS_unlinkat, EACCES}, [&] { return store.Remove("old"); }, Code::kIo},
-      {{SYS_mmap, ENOMEM},
-       [&]() -> Status {
-         DCP_ASSIGN_OR_RETURN(auto file, store.Open("old"));
-         return file->Map(0, 10).status();
-       },
-       Code::kOutOfMemory},
   };
   for (const Case& one : cases) {
     int code = InSandbox({one.refusal}, one.work);
-    CHECK_THAT(code == static_cast<int>(one.expected));
+    if (code != static_cast<int>(one.expected)) {
+      return fmt::format("call {} failing with {} gave code {}, not {}", one.refusal.call,
+                         one.refusal.error, code, static_cast<int>(one.expected));
+    }
     auto old = ReadWholeFile(store, "old", 2 * kBlock);
     CHECK_OK(old);
     CHECK_THAT(*old == std::string(kBlock + 5, 'b'));
