@@ -138,11 +138,12 @@ class Merger {
   void AddPlannerData(std::vector<std::pair<std::string, Path>> data) {
     if (!out_.planner_data) out_.planner_data.emplace();
     auto& merged = *out_.planner_data;
-    for (auto& [name, path] : data) {
+    for (auto& item : data) {
+      const std::string& name = item.first;
       uint32_t fresh = static_cast<uint32_t>(merged.size());
       uint32_t id = paths_.FindOrAdd(SeededHash(name), fresh,
                                      [&](uint32_t other) { return merged[other].first == name; });
-      if (id == fresh) merged.emplace_back(std::move(name), std::move(path));
+      if (id == fresh) merged.push_back(std::move(item));
     }
   }
 
