@@ -3,11 +3,25 @@
 #define DCP_TENSORIO_OBJECT_ITEM_H_
 
 #include <string>
+#include <string_view>
 
 #include "base/byte_source.h"
 #include "value/value.h"
 
 namespace dcp {
+
+// What values of objects carry beyond their kind:
+// - kTensor: `name` is kParameterName for parameters, the storage's class ("torch.FloatStorage",
+//   "torch.storage.UntypedStorage") for a storage saved for itself, else empty; `constructed`,
+//   where present, has the Python attributes as its state (and no arguments).
+// - kOrderedDict: `constructed`, where present, has the dict's attributes (`_metadata` of a
+// module's
+//   state dict) as its state.
+// - kConstructed: `items` and `entries` are what is appended and set after the call; without
+//   `arguments` it is the global itself, not a call of it. `global` is Python 3.12's and numpy 2's
+//   name whatever the writer's.
+inline constexpr std::string_view kParameterName = "torch.nn.parameter.Parameter";
+inline constexpr std::string_view kTypedTensorName = "torch._tensor._rebuild_from_type_v2";
 
 struct ObjectLimits {
   uint64_t max_size = 1ull << 34;    // bytes of the item and of all it expands to

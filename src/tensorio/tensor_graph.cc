@@ -47,6 +47,11 @@ Status CheckInsideStorage(const StridedReference& tensor) {
   if (!extent.ok()) return Status(Code::kCorrupt, extent.status().message());
   if (*extent == 0) return Status::Ok();
   int64_t end;
+  // Repeated elements may make a tensor larger than its storage, but not than can be counted.
+  if (!CheckedMul(*NumElements(tensor.shape), DTypeSize(tensor.dtype), &end)) {
+    return Error(Code::kCorrupt, "a {} tensor of shape {} is too large", DTypeName(tensor.dtype),
+                 ToString(tensor.shape));
+  }
   if (!CheckedAdd(tensor.storage_offset, *extent, &end) ||
       !CheckedMul(end, DTypeSize(tensor.dtype), &end) ||
       static_cast<uint64_t>(end) > tensor.storage.bytes) {
@@ -147,6 +152,10 @@ Result<DType> ReadDType(const Graph& graph, NodeId node) {
 }
 
 Result<StorageReference> ReadStorage(const Graph& graph, NodeId node) {
+  if (graph.kind(node) == NodeKind::kPersistentId && graph.IsString(graph.Arguments(node))) {
+    return Error(Code::kUnsupported,
+                 "storages are named by text, as protocol 0 does; torch cannot load them either");
+  }
   if (graph.kind(node) != NodeKind::kPersistentId ||
       graph.kind(graph.Arguments(node)) != NodeKind::kTuple) {
     return Error(Code::kCorrupt, "a tensor's storage is {}", DescribeNode(graph, node));
