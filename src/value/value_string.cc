@@ -224,6 +224,7 @@ class Writer {
       case ValueKind::kConstructed:
         if (value->constructed == nullptr) return;
         AppendPrintable(std::string_view(value->constructed->global).substr(0, kMaxText), &out_);
+        if (value->constructed->arguments == nullptr) return;  // the global itself
         Write(value->constructed->arguments.get(), depth);
         return;
     }
