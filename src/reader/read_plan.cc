@@ -75,7 +75,7 @@ class Planner {
     GroupItems();
     for (FileReads& file : plan_.files) DCP_RETURN_IF_ERROR(OpenFile(file));
     DCP_RETURN_IF_ERROR(ReadHeaders());
-    for (uint32_t i = 0; i < plan_.files.size(); ++i) CutFile(i);
+    for (uint32_t i = 0; i < plan_.files.size(); ++i) DCP_RETURN_IF_ERROR(CutFile(i));
     return std::move(plan_);
   }
 
@@ -197,7 +197,7 @@ class Planner {
     return Status::Ok();
   }
 
-  void CutFile(uint32_t index) {
+  Status CutFile(uint32_t index) {
     const FileReads& file = plan_.files[index];
     const uint64_t span = std::min(file.queued ? kQueuedSpan : kBlockingSpan, any_piece_);
     Piece joined;  // the span being gathered; count 0 when there is none
@@ -234,21 +234,25 @@ class Planner {
         plan_.pieces.push_back(piece);
       } else {
         for (uint32_t read = item.begin; read < item.end; ++read) {
-          CutLarge(index, item, *plan_.order[read], *choice.stored);
+          DCP_RETURN_IF_ERROR(
+              AboutItem(CutLarge(index, item, *plan_.order[read], *choice.stored), item.place));
         }
       }
     }
     flush();
+    return Status::Ok();
   }
 
-  void CutLarge(uint32_t file, const ItemReads& item, const TensorRead& read,
-                const StoredTensor& stored) {
+  Status CutLarge(uint32_t file, const ItemReads& item, const TensorRead& read,
+                  const StoredTensor& stored) {
     auto large = std::make_unique<LargeRead>();
     large->item = &item;
     large->read = &read;
     large->stored = stored;
     large->runs = *BoxRuns::Create(stored, read.storage_offsets, read.lengths);
-    const uint64_t whole = static_cast<uint64_t>(stored.data_size);
+    DCP_ASSIGN_OR_RETURN(large->dest, Destination::Create(large->runs.Reorder(read.dest),
+                                                          stored.dtype, options_.copier));
+    const uint64_t whole = stored.data_size;
     const bool all = large->runs.bytes() == TensorBytes(stored);
     const bool most = 2 * large->runs.bytes() >= whole;
     if (options_.verify && stored.crc32 && (all || (most && !stored.block_table_offset))) {
@@ -287,6 +291,7 @@ class Planner {
     if (large->check == CheckMode::kRecord) large->piece_crcs.resize(large->pieces.size());
     large->pieces_left = large->pieces.size();
     plan_.large.push_back(std::move(large));
+    return Status::Ok();
   }
 
   static uint64_t TensorBytes(const StoredTensor& stored) {

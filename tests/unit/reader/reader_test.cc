@@ -214,10 +214,11 @@ std::string MappedViewsAreTheBytes() {
     CHECK_THAT(EqualElements(*view, items.tensors[i]));
   }
   options.transforms = {NewCaseSwapTransform()};
-  CHECK_OK(WriteAll(items, options, true, written.store, &written));
-  ItemReader transformed(written.store.get(), &written.metadata);
+  Written swapped;
+  CHECK_OK(WriteAll(items, options, true, written.store, &swapped));
+  ItemReader transformed(swapped.store.get(), &swapped.metadata);
   auto refused =
-      transformed.MapChunk(written.metadata.entries[0], 0, SmallReaderOptions(*registry));
+      transformed.MapChunk(swapped.metadata.entries[0], 0, SmallReaderOptions(*registry));
   CHECK_CODE(refused, Code::kUnsupported);
   CHECK_THAT(refused.status().message().find("stream.rot13/1") != std::string::npos);
   return {};

@@ -150,7 +150,7 @@ std::string RandomRoundTrips() {
   const uint64_t seed =
       given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   const TempFolder folder;
-  for (uint64_t i = 0; i < 40; ++i) {
+  for (uint64_t i = 0; i < 15; ++i) {
     std::string failure = RoundTrip(seed + i, folder);
     if (!failure.empty()) return fmt::format("DCP_SEED={}: {}", seed + i, failure);
   }
