@@ -27,15 +27,15 @@ Status Uncovered(const Entry& entry, int64_t wanted, int64_t found) {
 }
 
 // Parts of the request in its own index space, disjoint, each from one chunk.
-Result<std::vector<Piece>> CutRequest(const BoxRequest& request) {
+Result<std::vector<ChunkPiece>> CutRequest(const BoxRequest& request) {
   const Entry& entry = *request.entry;
   const Shape& counts = request.dest.shape;
   const size_t ndim = entry.ndim();
-  std::vector<Piece> pieces;
+  std::vector<ChunkPiece> pieces;
   for (uint32_t i = 0; i < entry.chunk_count(); ++i) {
     if (entry.locations[i].missing()) continue;
     Box chunk = entry.chunk(i);
-    Piece piece;
+    ChunkPiece piece;
     piece.chunk = i;
     bool shares = true;
     for (size_t d = 0; d < ndim; ++d) {
@@ -59,7 +59,7 @@ Result<std::vector<Piece>> CutRequest(const BoxRequest& request) {
     return status.WithContext(PrintableName(entry.name));
   }
   int64_t wanted = request.dest.num_elements(), found = 0;
-  for (const Piece& piece : pieces) {
+  for (const ChunkPiece& piece : pieces) {
     DCP_ASSIGN_OR_RETURN(int64_t volume, NumElements(piece.sizes));
     found += volume;
   }
@@ -99,12 +99,12 @@ Status CheckRequest(const BoxRequest& request) {
 
 Status BoxReads::Add(const BoxRequest& request) {
   if (request.dest.num_elements() == 0) return Status::Ok();
-  DCP_ASSIGN_OR_RETURN(std::vector<Piece> pieces, CutRequest(request));
-  for (const Piece& piece : pieces) DCP_RETURN_IF_ERROR(AddPiece(request, piece));
+  DCP_ASSIGN_OR_RETURN(std::vector<ChunkPiece> pieces, CutRequest(request));
+  for (const ChunkPiece& piece : pieces) DCP_RETURN_IF_ERROR(AddPiece(request, piece));
   return Status::Ok();
 }
 
-Status BoxReads::AddPiece(const BoxRequest& request, const Piece& piece) {
+Status BoxReads::AddPiece(const BoxRequest& request, const ChunkPiece& piece) {
   const Entry& entry = *request.entry;
   Tensor to = request.dest.Slice(piece.offsets, piece.sizes);
   Box chunk = entry.chunk(piece.chunk);

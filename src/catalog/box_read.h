@@ -41,7 +41,7 @@ class BoxReads {
     Tensor picked;  // a view on `dense`
     Tensor to;
   };
-  Status AddPiece(const BoxRequest& request, const Piece& piece);
+  Status AddPiece(const BoxRequest& request, const ChunkPiece& piece);
   Status AddStepped(const Entry& entry, uint32_t chunk, const Shape& start, const Shape& steps,
                     const Tensor& to);
   void AddRead(const Entry& entry, uint32_t chunk, Shape start, const Tensor& to);

@@ -1,0 +1,209 @@
+// What verify finds, and that it goes on after it.
+#include <algorithm>
+#include <set>
+
+#include "catalog/checkpoint.h"
+#include "storage/open.h"
+#include "support/checks.h"
+#include "support/fault_store.h"
+#include "support/sample_state.h"
+#include "support/written_checkpoint.h"
+
+namespace dcp {
+namespace {
+
+Result<VerifySummary> VerifyIn(const std::shared_ptr<Store>& store,
+                               const std::shared_ptr<Engine>& engine = std::make_shared<Engine>(),
+                               CancelToken cancel = {},
+                               const std::function<void(const Damage&)>& on_damage = {}) {
+  DCP_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(store, OpenOptions(), engine));
+  return checkpoint->Verify(on_damage, cancel);
+}
+
+std::shared_ptr<Store> Written(const WrittenOptions& options = {}) {
+  std::shared_ptr<Store> store = NewMemoryStore();
+  static_cast<void>(WriteCheckpoint(*store, {SampleState(1)}, options));
+  return store;
+}
+
+Status FlipByte(Store& store, std::string_view name, size_t at) {
+  DCP_ASSIGN_OR_RETURN(std::string bytes, ReadWholeFile(store, name, 1 << 24));
+  bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  return WriteWholeFile(store, name, AsBytes(bytes), false);
+}
+
+std::string AWholeCheckpoint() {
+  std::shared_ptr<Store> store = Written();
+  auto engine = std::make_shared<Engine>();
+  struct Last final : ProgressSink {
+    Status Update(const ProgressEvent& next) override {
+      event = next;
+      return Status::Ok();
+    }
+    ProgressEvent event{};
+  };
+  auto sink = std::make_shared<Last>();
+  engine->progress = sink;
+  auto verified = VerifyIn(store, engine);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty() && verified->notes.empty());
+  CHECK_THAT(verified->items_checked == 7);
+  CHECK_THAT(verified->items_without_checksum == 0);
+  CHECK_THAT(verified->bytes_checked > 40 * 1024);
+  CHECK_THAT(sink->event.phase == ProgressPhase::kVerify);
+  CHECK_THAT(sink->event.bytes_done == sink->event.bytes_total);
+  CHECK_THAT(sink->event.items_done == 7);
+  return {};
+}
+
+// A changed byte in each item in turn, then in all: each is named, the rest is still checked.
+std::string EveryDamagedItemIsNamed() {
+  std::shared_ptr<Store> store = Written();
+  auto opened = Checkpoint::Open(store, OpenOptions(), std::make_shared<Engine>());
+  CHECK_OK(opened);
+  const Metadata metadata = (*opened)->metadata();
+  for (const Entry& entry : metadata.entries) {
+    std::shared_ptr<Store> damaged = Written();
+    const Location& location = entry.locations[0];
+    CHECK_OK(FlipByte(*damaged, "__0_0.distcp", location.offset + location.length / 2));
+    int told = 0;
+    auto verified =
+        VerifyIn(damaged, std::make_shared<Engine>(), {}, [&](const Damage&) { ++told; });
+    CHECK_OK(verified);
+    CHECK_THAT(verified->damage.size() == 1 && told == 1);
+    const Damage& damage = verified->damage[0];
+    if (damage.name != entry.name) return entry.name + " is not named";
+    CHECK_THAT(damage.file == "__0_0.distcp");
+    CHECK_THAT(damage.offset == location.offset);
+    CHECK_CODE(damage.status, Code::kCorrupt);
+    CHECK_THAT(verified->items_checked == 7);
+    CHECK_OK(FlipByte(*store, "__0_0.distcp", location.offset + location.length / 2));
+  }
+  auto verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.size() == 7);
+  CHECK_THAT(std::is_sorted(verified->damage.begin(), verified->damage.end(),
+                            [](const Damage& a, const Damage& b) { return a.offset < b.offset; }));
+  return {};
+}
+
+std::string MissingAndShortFiles() {
+  std::shared_ptr<Store> store = Written();
+  auto bytes = ReadWholeFile(*store, "__0_0.distcp", 1 << 24);
+  CHECK_OK(bytes);
+  CHECK_OK(store->Remove("__0_0.distcp"));
+  auto verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.size() == 8);  // the file, and each of its items
+  std::set<std::string> names;
+  for (const Damage& damage : verified->damage) {
+    names.insert(damage.name);
+    CHECK_THAT(damage.file == "__0_0.distcp");
+    CHECK_CODE(damage.status, Code::kCorrupt);
+    CHECK_THAT(damage.status.message().find("__0_0.distcp") != std::string::npos);
+  }
+  CHECK_THAT(names.size() == 8 && names.contains(""));
+  CHECK_OK(WriteWholeFile(*store, "__0_0.distcp",
+                          AsBytes(std::string_view(*bytes).substr(0, bytes->size() - 1)), false));
+  verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.size() == 1);
+  CHECK_THAT(verified->damage[0].status.message().find("which has") != std::string::npos);
+  return {};
+}
+
+std::string LiesInTheMetadata() {
+  {
+    WrittenOptions options;
+    options.change = [](Metadata& metadata) {
+      metadata.entries[1].locations[0] = metadata.entries[0].locations[0];
+    };
+    auto verified = VerifyIn(Written(options));
+    CHECK_OK(verified);
+    bool overlap = false;
+    for (const Damage& damage : verified->damage) {
+      overlap = overlap || damage.status.message().find("overlap") != std::string::npos;
+    }
+    CHECK_THAT(overlap);
+  }
+  {
+    WrittenOptions options;
+    options.change = [](Metadata& metadata) {
+      for (Entry& entry : metadata.entries) {
+        if (entry.name == "model.weight") entry.size = {41, 256};
+      }
+    };
+    auto verified = VerifyIn(Written(options));
+    CHECK_OK(verified);
+    CHECK_THAT(verified->damage.size() == 1);
+    CHECK_THAT(verified->damage[0].name == "model.weight");
+    CHECK_THAT(verified->damage[0].status.message().find("tensor-volume") != std::string::npos);
+  }
+  WrittenOptions options;
+  options.change = [](Metadata& metadata) {
+    metadata.entries[2].locations[0].offset = UINT64_MAX - 3;
+  };
+  auto verified = VerifyIn(Written(options));
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.size() == 1);
+  CHECK_THAT(verified->items_checked == 6);
+  return {};
+}
+
+std::string OtherFilesAreNoted() {
+  std::shared_ptr<Store> store = Written();
+  for (std::string_view name : {"__0_0.g7.distcp", "__0.metadata", "notes.txt"}) {
+    CHECK_OK(WriteWholeFile(*store, name, AsBytes("x"), false));
+  }
+  CHECK_OK(WriteWholeFile(*store, "__0_1.distcp", {}, false));  // as stock leaves them
+  auto verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty());
+  CHECK_THAT(verified->notes.size() == 3);
+  CHECK_THAT(verified->notes[0].find("__0.metadata is not part") == 0);
+  return {};
+}
+
+std::string WhatStopsIt() {
+  std::shared_ptr<Store> store = Written();
+  CancelToken cancelled;
+  cancelled.Cancel();
+  CHECK_CODE(VerifyIn(store, std::make_shared<Engine>(), cancelled), Code::kCancelled);
+
+  // Saved over in the middle: the damage is none.
+  auto raced = std::make_shared<FaultStore>(store);
+  bool done = false;
+  raced->SetHook([&](size_t, const std::string& line) {
+    if (done || !line.starts_with("open __0_0")) return;
+    done = true;
+    static_cast<void>(WriteCheckpoint(*store, {SampleState(2)}));
+    static_cast<void>(FlipByte(*store, "__0_0.distcp", 700));
+    static_cast<void>(store->Remove("__0_0.distcp"));
+  });
+  CHECK_CODE(VerifyIn(raced), Code::kReplaced);
+
+  // A disk that fails is damage, file by file.
+  auto broken = std::make_shared<FaultStore>(Written());
+  broken->FailLine("open __0_0", Status(Code::kIo, "the disk is on fire"),
+                   FaultStore::Times::kFromThenOn);
+  auto verified = VerifyIn(broken);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.size() == 8);
+  CHECK_CODE(verified->damage[0].status, Code::kIo);
+  return {};
+}
+
+}  // namespace
+}  // namespace dcp
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(dcp::Checked<dcp::AWholeCheckpoint>),
+      cmocka_unit_test(dcp::Checked<dcp::EveryDamagedItemIsNamed>),
+      cmocka_unit_test(dcp::Checked<dcp::MissingAndShortFiles>),
+      cmocka_unit_test(dcp::Checked<dcp::LiesInTheMetadata>),
+      cmocka_unit_test(dcp::Checked<dcp::OtherFilesAreNoted>),
+      cmocka_unit_test(dcp::Checked<dcp::WhatStopsIt>),
+  };
+  return cmocka_run_group_tests_name("catalog/verify", tests, nullptr, nullptr);
+}
