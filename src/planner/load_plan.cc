@@ -22,7 +22,7 @@ bool HoldsElements(Dims sizes) {
 Box WholeOf(const LoadTarget& target) { return {target.offsets, target.sizes}; }
 
 // The common part of two boxes; false when there is none.
-bool Intersect(Box a, Box b, Piece* out) {
+bool Intersect(Box a, Box b, ChunkPiece* out) {
   size_t ndim = a.offsets.size();
   out->offsets.resize(ndim);
   out->sizes.resize(ndim);
@@ -205,7 +205,7 @@ class Planner {
     std::vector<std::vector<uint32_t>> out(matches.size());
     size_t count = entry.chunk_count();
     if (matches.size() * count <= kFewPairs) {
-      Piece scratch;
+      ChunkPiece scratch;
       for (size_t m = 0; m < matches.size(); ++m) {
         for (uint32_t i = 0; i < count; ++i) {
           if (Intersect(WholeOf(targets_[matches[m].target]), entry.chunk(i), &scratch)) {
@@ -242,13 +242,13 @@ class Planner {
   Result<int64_t> PlanTarget(const Entry& entry, const Match& match,
                              const std::vector<uint32_t>& chunks) {
     const LoadTarget& target = targets_[match.target];
-    std::vector<Piece> pieces;
+    std::vector<ChunkPiece> pieces;
     pieces.reserve(chunks.size());
     // Chunks without a location last: they are needed only for what no other chunk holds.
     for (bool missing : {false, true}) {
       for (uint32_t chunk : chunks) {
         if (entry.locations[chunk].missing() != missing) continue;
-        Piece piece;
+        ChunkPiece piece;
         if (!Intersect(WholeOf(target), entry.chunk(chunk), &piece)) continue;
         piece.chunk = chunk;
         pieces.push_back(std::move(piece));
@@ -258,7 +258,7 @@ class Planner {
       return status.WithContext(PrintableName(entry.name));
     }
     int64_t covered = 0;  // at most the target's own volume, since the pieces are disjoint
-    for (const Piece& piece : pieces) {
+    for (const ChunkPiece& piece : pieces) {
       if (entry.locations[piece.chunk].missing()) {
         return Error(Code::kCorrupt,
                      "the metadata lists the chunk of {} at offsets {} but does not say which file "
@@ -273,7 +273,7 @@ class Planner {
   }
 
   Status AddItem(const Entry& entry, const Match& match, const LoadTarget& target,
-                 const Piece& piece) {
+                 const ChunkPiece& piece) {
     std::vector<int64_t>& dims = out_.plan.dims;
     if (dims.size() > UINT32_MAX - 3 * size_t{kMaxDims}) {
       return Error(Code::kLimit, "the load plan has more than 2^32 numbers");

@@ -10,20 +10,20 @@ namespace {
 
 constexpr size_t kMaxCuts = 1 << 20;
 
-BoxList ListOf(size_t ndim, const std::vector<Piece>& pieces) {
+BoxList ListOf(size_t ndim, const std::vector<ChunkPiece>& pieces) {
   BoxList boxes(ndim);
   boxes.Reserve(pieces.size());
-  for (const Piece& piece : pieces) boxes.Add({piece.offsets, piece.sizes});
+  for (const ChunkPiece& piece : pieces) boxes.Add({piece.offsets, piece.sizes});
   return boxes;
 }
 
 // Keeps the first of each set of equal boxes, in order.
-void DropRepeats(std::vector<Piece>* pieces) {
+void DropRepeats(std::vector<ChunkPiece>* pieces) {
   std::vector<uint32_t> order(pieces->size());
   std::iota(order.begin(), order.end(), 0);
   auto compare = [&](uint32_t a, uint32_t b) {
-    const Piece& x = (*pieces)[a];
-    const Piece& y = (*pieces)[b];
+    const ChunkPiece& x = (*pieces)[a];
+    const ChunkPiece& y = (*pieces)[b];
     if (x.offsets != y.offsets) return x.offsets < y.offsets ? -1 : 1;
     if (x.sizes != y.sizes) return x.sizes < y.sizes ? -1 : 1;
     return 0;
@@ -44,7 +44,7 @@ void DropRepeats(std::vector<Piece>* pieces) {
 }
 
 // Appends to `out` the parts of `from` outside `away`: at most two boxes a dimension.
-void Subtract(const Piece& from, const Piece& away, std::vector<Piece>* out) {
+void Subtract(const ChunkPiece& from, const ChunkPiece& away, std::vector<ChunkPiece>* out) {
   size_t ndim = from.offsets.size();
   for (size_t d = 0; d < ndim; ++d) {
     if (from.offsets[d] >= away.offsets[d] + away.sizes[d] ||
@@ -53,7 +53,7 @@ void Subtract(const Piece& from, const Piece& away, std::vector<Piece>* out) {
       return;
     }
   }
-  Piece rest = from;
+  ChunkPiece rest = from;
   for (size_t d = 0; d < ndim; ++d) {
     int64_t low = rest.offsets[d], high = low + rest.sizes[d];
     int64_t away_low = away.offsets[d], away_high = away_low + away.sizes[d];
@@ -75,7 +75,7 @@ void Subtract(const Piece& from, const Piece& away, std::vector<Piece>* out) {
 
 }  // namespace
 
-Status MakeDisjoint(size_t ndim, std::vector<Piece>* pieces) {
+Status MakeDisjoint(size_t ndim, std::vector<ChunkPiece>* pieces) {
   if (pieces->size() < 2) return Status::Ok();
   bool overlap = false;
   JoinSelf(ListOf(ndim, *pieces), [&](uint32_t, uint32_t) {
@@ -93,14 +93,14 @@ Status MakeDisjoint(size_t ndim, std::vector<Piece>* pieces) {
   if (pairs.size() > kMaxCuts) return Error(Code::kLimit, "too many overlapping chunks");
   std::sort(pairs.begin(), pairs.end());
 
-  std::vector<Piece> out;
-  std::vector<Piece> parts, next;
+  std::vector<ChunkPiece> out;
+  std::vector<ChunkPiece> parts, next;
   size_t at = 0, work = 0;
   for (uint32_t i = 0; i < pieces->size(); ++i) {
     parts.assign(1, (*pieces)[i]);
     for (; at < pairs.size() && pairs[at].first == i; ++at) {
       next.clear();
-      for (const Piece& part : parts) Subtract(part, (*pieces)[pairs[at].second], &next);
+      for (const ChunkPiece& part : parts) Subtract(part, (*pieces)[pairs[at].second], &next);
       parts.swap(next);
       work += parts.size();
       if (work > kMaxCuts) return Error(Code::kLimit, "too many overlapping chunks");

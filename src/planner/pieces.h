@@ -10,7 +10,7 @@
 namespace dcp {
 
 // A box in the global tensor that is to come from chunk `chunk`.
-struct Piece {
+struct ChunkPiece {
   uint32_t chunk = 0;
   Shape offsets;
   Shape sizes;
@@ -20,7 +20,7 @@ struct Piece {
 // once: equal boxes vanish, and a piece that partly overlaps is cut into boxes. Pieces that touch
 // nothing stay as they are and in order. kLimit when chunks overlap in ways that need more than
 // about a million cuts. Sizes are positive.
-Status MakeDisjoint(size_t ndim, std::vector<Piece>* pieces);
+Status MakeDisjoint(size_t ndim, std::vector<ChunkPiece>* pieces);
 
 }  // namespace dcp
 
