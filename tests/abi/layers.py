@@ -4,6 +4,9 @@
 A room may include its own headers, those of the rooms it names in DEPS and of the rooms these
 name. The rooms in DEPS stand on earlier lines, so there are no cycles. Only c_api sees dcp.h, and
 cli sees dcp.h and itself alone.
+
+And one name is one type: two headers that define a type of the same name in the same namespace make a
+program that links and crashes.
 """
 
 import pathlib
@@ -26,6 +29,27 @@ def declared_rooms(root, faults):
                 continue
             below[room] |= {dep} | below[dep]
     return below
+
+
+def types_of(path):
+    """(namespace, name) of the types that a header defines outside of other types."""
+    namespace = ""
+    for line in path.read_text(errors="replace").splitlines():
+        if opened := re.match(r"namespace (\S+) \{", line):
+            namespace = opened.group(1)
+        if defined := re.match(r"(?:struct|class|union|enum class|enum) (\w+)[^;]*\{", line):
+            yield namespace, defined.group(1)
+
+
+def check_types(root, faults):
+    seen = {}
+    for path in sorted((root / "src").rglob("*.h")):
+        for name in types_of(path):
+            where = path.relative_to(root)
+            if name in seen:
+                faults.append(f"{where}: {'::'.join(name)} is a type of {seen[name]} too")
+            seen.setdefault(name, where)
+    return len(seen)
 
 
 def check(root):
@@ -59,6 +83,7 @@ def check(root):
                         faults.append(f"{where}: includes {name}, and {first} is not below {room}")
                 elif quoted:
                     faults.append(f'{where}: includes "{name}", which names no room')
+    check_types(root, faults)
     return faults, len(below), sources, includes
 
 
@@ -73,6 +98,7 @@ def self_test():
         "cycle": {"src/CMakeLists.txt": "dcp_room(low DEPS high)\ndcp_room(side)\ndcp_room(high DEPS low)\n"},
         "header of the ABI": {"src/low/c.cc": '#include <dcp.h>\n'},
         "unknown room": {"src/extra/a.cc": ""},
+        "one name, two types": {"src/high/b.h": "namespace x {\nstruct T {\n", "src/low/b.h": "namespace x {\nclass T : U {\n"},
         "cli below the ABI": {"src/cli/a.cc": '#include "low/a.h"\n'},
     }
     for name, changed in [("", {}), *breaks.items()]:
