@@ -29,7 +29,7 @@ Status ReadRange(const ReadableFile& file, uint64_t begin, uint64_t size,
   buffers.push_back(std::move(first));
   std::unique_ptr<ReadQueue> queue;  // after the buffers that its reads fill
   if (size >= kColdBytes) {
-    DCP_ASSIGN_OR_RETURN(queue, file.NewQueue(options.cold));
+    DCP_ASSIGN_OR_RETURN(queue, file.NewQueue(options.cold && !file.Cached(begin, size)));
     if (queue->alignment() > BufferPool::kAlignment) queue.reset();
   }
   if (queue == nullptr || (queue->depth() <= 1 && queue->alignment() <= 1)) {

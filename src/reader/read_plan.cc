@@ -138,7 +138,11 @@ class Planner {
       DCP_RETURN_IF_ERROR(AboutItem(CheckInsideFile(place, handle->size()), place));
     }
     if (file.bytes >= kColdBytes) {
-      DCP_ASSIGN_OR_RETURN(std::unique_ptr<ReadQueue> queue, handle->NewQueue(options_.cold));
+      const uint64_t begin = first.offset();
+      const uint64_t end =
+          plan_.items[file.end - 1].place.offset() + plan_.items[file.end - 1].place.length();
+      file.cold = options_.cold && !handle->Cached(begin, end - begin);
+      DCP_ASSIGN_OR_RETURN(std::unique_ptr<ReadQueue> queue, handle->NewQueue(file.cold));
       file.queued = queue->depth() > 1 || queue->alignment() > 1;
     }
     return Status::Ok();

@@ -50,6 +50,7 @@ struct FileReads {
   uint32_t end = 0;
   uint64_t bytes = 0;   // of the items
   bool queued = false;  // through a ReadQueue that is better than ReadAt
+  bool cold = false;    // past the page cache
 };
 
 enum class PieceKind : uint8_t {

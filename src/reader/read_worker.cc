@@ -92,7 +92,7 @@ Status ReadWorker::SwitchFile(uint32_t file) {
   }
   file_ = *std::move(opened);
   if (!reads.queued) return Status::Ok();
-  DCP_ASSIGN_OR_RETURN(queue_, file_->NewQueue(options_.cold));
+  DCP_ASSIGN_OR_RETURN(queue_, file_->NewQueue(reads.cold));
   if (queue_->alignment() > BufferPool::kAlignment) queue_.reset();
   if (queue_ != nullptr) slots_.resize(std::max<size_t>(queue_->depth(), 1));
   return Status::Ok();

@@ -63,6 +63,9 @@ class ReadableFile : public ByteSource {
   virtual std::string_view name() const = 0;
   // `cold`: past the page cache where the store can and where that is faster for large reads.
   virtual Result<std::unique_ptr<ReadQueue>> NewQueue(bool cold) const = 0;
+  // True when, as far as a few samples tell, [offset, offset + size) lies in memory already, so
+  // that a cold queue would only be slower.
+  virtual bool Cached(uint64_t /*offset*/, uint64_t /*size*/) const { return false; }
   // A private read-only mapping of [offset, offset + size), kept alive by the returned owner.
   // kUnsupported where the store has no memory to map. Documented as invalid when another
   // program truncates the file.

@@ -180,6 +180,27 @@ class LocalReader final : public ReadableFile {
     return std::unique_ptr<ReadQueue>(std::make_unique<DirectReadQueue>(file_, rings_));
   }
 
+  bool Cached(uint64_t offset, uint64_t size) const override {
+    if (size == 0 || !CheckRange("look at", offset, size).ok()) return false;
+    constexpr uint64_t kSamples = 64;
+    const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    const uint64_t begin = offset - offset % page;
+    const size_t length = offset - begin + size;
+    void* base =
+        mmap(nullptr, length, PROT_READ, MAP_PRIVATE, file_->fd.get(), static_cast<off_t>(begin));
+    if (base == MAP_FAILED) return false;
+    const uint64_t pages = (length + page - 1) / page;
+    const uint64_t samples = std::min(pages, kSamples);
+    uint64_t resident = 0;
+    for (uint64_t i = 0; i < samples; ++i) {
+      unsigned char in_memory = 0;
+      std::byte* at = static_cast<std::byte*>(base) + i * pages / samples * page;
+      if (mincore(at, 1, &in_memory) == 0 && (in_memory & 1) != 0) ++resident;
+    }
+    munmap(base, length);
+    return resident >= samples - samples / 8;
+  }
+
   Result<Mapping> Map(uint64_t offset, uint64_t size) const override {
     DCP_RETURN_IF_ERROR(CheckRange("map", offset, size));
     if (size == 0) return Mapping{};
