@@ -33,7 +33,7 @@ std::string_view CodeName(Code code) {
 Foreign::Foreign(void* payload, void (*retain)(void*), void (*release)(void*)) {
   if (payload == nullptr) return;
   if (retain != nullptr) retain(payload);
-  holder_ = std::make_shared<Holder>(Holder{payload, release});
+  holder_.reset(new Holder{payload, release});  // no temporary: its destructor releases
 }
 
 Foreign::Holder::~Holder() {
