@@ -1,5 +1,7 @@
 #include "tensorio/object_encode.h"
 
+#include <algorithm>
+
 #include "value/names.h"
 
 namespace dcp {
@@ -292,21 +294,18 @@ void ObjectEncoder::Dims(dcp::Dims sizes) {
   writer_.TupleFromMark();
 }
 
-// "cuda:0" is device('cuda', 0).
+// "cuda:0" is device('cuda', 0); what is not written so is left to torch as it stands.
 void ObjectEncoder::Device(std::string_view name) {
   Global("torch.device");
-  const size_t colon = name.find(':');
-  writer_.InternedString(name.substr(0, colon));
-  int64_t index = 0;
-  bool number =
-      colon != std::string_view::npos && colon + 1 < name.size() && name.size() - colon <= 10;
+  const size_t colon = std::min(name.find(':'), name.size());
+  std::string_view digits = name.substr(std::min(colon + 1, name.size()));
+  const bool number = !digits.empty() && digits.size() <= 9 &&
+                      digits.find_first_not_of("0123456789") == std::string_view::npos &&
+                      (digits[0] != '0' || digits.size() == 1);
+  writer_.InternedString(number ? name.substr(0, colon) : name);
   if (number) {
-    for (char c : name.substr(colon + 1)) {
-      number = number && c >= '0' && c <= '9';
-      index = index * 10 + (c - '0');
-    }
-  }
-  if (number) {
+    int64_t index = 0;
+    for (char c : digits) index = index * 10 + (c - '0');
     writer_.Int(index);
     writer_.Tuple2();
   } else {
