@@ -122,6 +122,8 @@ class Entry:
             )
             return raw.pydcp_decode(value)
         if out is not None:
+            if not hasattr(out, "shape"):
+                raise TypeError(f"out is an array or a tensor, not {type(out).__name__}")
             if tuple(out.shape) != self.shape:
                 raise MismatchError(
                     f"'{self.name}' has shape {self.shape}, the array {tuple(out.shape)}"

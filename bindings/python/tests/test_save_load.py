@@ -64,6 +64,8 @@ def test_every_option_of_save(tmp_path, tree):
         same(libdcp.load(folder), tree)
         with libdcp.open(folder) as checkpoint:
             wanted = options.get("checkpoint_id", str(folder))
+            if "dialect" in options:  # 2.1 had no place for it
+                wanted = None
             assert checkpoint.checkpoint_id == wanted
             transforms = checkpoint["model.weight"].chunks[0].transforms
             assert transforms == ("stream.zstd/1" if "transforms" in options else "")
