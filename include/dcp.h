@@ -378,8 +378,8 @@ DCP_API dcp_status dcp_value_sharded_tensor(int32_t dtype, int32_t ndim,
  *  messages ("module.Class"). */
 DCP_API dcp_status dcp_value_opaque(const char *global_name, const void *pickled, size_t size,
                                     dcp_value **out, dcp_error **error);
-/** `arguments` is a tuple; `state` may be NULL. DCP_UNSUPPORTED unless the global is on the list in
- *  docs/format.md. */
+/** `arguments` is a tuple, or NULL for the global by itself; `state` may be NULL. DCP_UNSUPPORTED
+ *  unless the global is on the list in docs/format.md. */
 DCP_API dcp_status dcp_value_constructed(const char *global_name, const dcp_value *arguments,
                                          const dcp_value *state, dcp_value **out,
                                          dcp_error **error);
@@ -398,8 +398,8 @@ DCP_API dcp_status dcp_value_get_text(const dcp_value *value, const char **bytes
 /** OPAQUE, PATH, CONSTRUCTED: "module.name". [borrowed] */
 DCP_API dcp_status dcp_value_get_global(const dcp_value *value, const char **out,
                                         dcp_error **error);
-/** Items of sequences and sets, entries of dicts, dimensions of sizes, chunks of sharded tensors;
- *  0 for other kinds. */
+/** Items of sequences and sets, entries of dicts, dimensions of sizes, chunks of sharded tensors,
+ *  what was added to CONSTRUCTED values; 0 for other kinds. */
 DCP_API size_t dcp_value_count(const dcp_value *value);
 /** Item of a sequence or set, value of a dict's entry. *out is [owned]. */
 DCP_API dcp_status dcp_value_at(const dcp_value *value, size_t index, dcp_value **out,
@@ -415,7 +415,8 @@ DCP_API dcp_status dcp_value_get_sizes(const dcp_value *value, const int64_t **s
 /** TENSOR, NUMPY_ARRAY, NUMPY_SCALAR; chunk `index` of a SHARDED_TENSOR. *out is [owned]. */
 DCP_API dcp_status dcp_value_get_tensor(const dcp_value *value, size_t index, dcp_tensor **out,
                                         dcp_error **error);
-/** CONSTRUCTED: [owned]; *state is NULL when there is none. */
+/** CONSTRUCTED: [owned]; *arguments is NULL for a global by itself, *state when there is none. What
+ *  was added after the call are the value's items, or entries with keys. */
 DCP_API dcp_status dcp_value_get_constructed(const dcp_value *value, dcp_value **arguments,
                                              dcp_value **state, dcp_error **error);
 /** 1 when kind, shape and content are equal; tensors bit for bit, NaN equal to itself. */

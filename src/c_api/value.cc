@@ -257,10 +257,15 @@ dcp_status dcp_value_constructed(const char* global_name, const dcp_value* argum
                                  const dcp_value* state, dcp_value** out, dcp_error** error) {
   return Made(out, error, [&]() -> dcp::Result<ValuePtr> {
     if (global_name == nullptr) return Error(Code::kInvalidArgument, "global_name is NULL");
-    DCP_RETURN_IF_ERROR(CheckKind(arguments, {ValueKind::kTuple}, "arguments"));
+    if (arguments != nullptr) {
+      DCP_RETURN_IF_ERROR(CheckKind(arguments, {ValueKind::kTuple}, "arguments"));
+    }
     if (state != nullptr) DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
     const dcp::KnownGlobal* known = dcp::FindKnownGlobal(global_name);
-    if (known == nullptr || known->form != dcp::GlobalForm::kPlain) {
+    const uint8_t wanted =
+        arguments == nullptr ? dcp::kGlobalName : dcp::kGlobalCall | dcp::kGlobalNew;
+    if (known == nullptr || known->form != dcp::GlobalForm::kPlain || !(known->uses & wanted) ||
+        (state != nullptr && !(known->uses & dcp::kGlobalState))) {
       return Error(Code::kUnsupported, "'{}' is not on the list of plain constructors",
                    dcp::PrintableName(global_name))
           .WithDetail("global", global_name);
@@ -268,7 +273,8 @@ dcp_status dcp_value_constructed(const char* global_name, const dcp_value* argum
     auto value = std::make_shared<Value>();
     value->kind = ValueKind::kConstructed;
     value->constructed = std::make_shared<dcp::Constructed>(
-        dcp::Constructed{global_name, arguments->value, state == nullptr ? nullptr : state->value});
+        dcp::Constructed{global_name, arguments == nullptr ? nullptr : arguments->value,
+                         state == nullptr ? nullptr : state->value});
     return ValuePtr(std::move(value));
   });
 }
@@ -351,7 +357,7 @@ dcp_status dcp_value_get_global(const dcp_value* value, const char** out, dcp_er
 size_t dcp_value_count(const dcp_value* value) {
   if (value == nullptr || value->forked()) return 0;
   const Value& v = *value->value;
-  if (v.is_mapping()) return v.entries.size();
+  if (v.is_mapping() || !v.entries.empty()) return v.entries.size();
   if (v.kind == ValueKind::kSize) return v.size.size();
   if (v.kind == ValueKind::kShardedTensor) return v.sharded->shards.size();
   return v.items.size();
@@ -361,7 +367,7 @@ dcp_status dcp_value_at(const dcp_value* value, size_t index, dcp_value** out, d
   return Made(out, error, [&]() -> dcp::Result<ValuePtr> {
     DCP_RETURN_IF_ERROR(CheckHandle(value, "value"));
     const Value& v = *value->value;
-    if (v.is_mapping() && index < v.entries.size()) return v.entries[index].second;
+    if (index < v.entries.size()) return v.entries[index].second;
     if (index < v.items.size()) return v.items[index];
     return Error(Code::kInvalidArgument, "index {} is out of range", index);
   });
@@ -370,7 +376,8 @@ dcp_status dcp_value_at(const dcp_value* value, size_t index, dcp_value** out, d
 dcp_status dcp_value_key_at(const dcp_value* value, size_t index, dcp_value** out,
                             dcp_error** error) {
   return Made(out, error, [&]() -> dcp::Result<ValuePtr> {
-    DCP_RETURN_IF_ERROR(CheckKind(value, {ValueKind::kDict, ValueKind::kOrderedDict}, "key_at"));
+    DCP_RETURN_IF_ERROR(CheckKind(
+        value, {ValueKind::kDict, ValueKind::kOrderedDict, ValueKind::kConstructed}, "key_at"));
     if (index >= value->value->entries.size()) {
       return Error(Code::kInvalidArgument, "index {} is out of range", index);
     }
@@ -439,7 +446,7 @@ dcp_status dcp_value_get_constructed(const dcp_value* value, dcp_value** argumen
     *state = nullptr;
     DCP_RETURN_IF_ERROR(CheckKind(value, {ValueKind::kConstructed}, "get_constructed"));
     const dcp::Constructed& c = *value->value->constructed;
-    auto first = std::make_unique<dcp_value>(c.arguments);
+    auto first = c.arguments == nullptr ? nullptr : std::make_unique<dcp_value>(c.arguments);
     if (c.state != nullptr) *state = new dcp_value(c.state);
     *arguments = first.release();
     return Status::Ok();
