@@ -203,6 +203,16 @@ _TAKE_APART: dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
 }
 
 
+# Classes and constants that stand for themselves.
+_NAMES: dict[str, Any] = {
+    f"builtins.{thing.__name__}": thing
+    for thing in (
+        bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple,
+    )  # fmt: skip
+} | {"builtins.Ellipsis": ..., "builtins.NotImplemented": NotImplemented}
+_NAMED: dict[int, str] = {id(thing): name for name, thing in _NAMES.items()}
+
+
 def encode_other(value: Any, descend: int) -> tuple[Any, ...]:
     """How to take a rarer object apart; TypeError for one that checkpoints hold only by pickle."""
     cls = type(value)
@@ -245,6 +255,10 @@ def encode_other(value: Any, descend: int) -> tuple[Any, ...]:
         )
     if cls is uuid.UUID:  # as pickle does: no arguments, and the number as state
         return _AS_CONSTRUCTED, "uuid.UUID", (), {"int": value.int}
+    if id(value) in _NAMED:
+        return _AS_CONSTRUCTED, _NAMED[id(value)], None, None
+    if cls is collections.defaultdict:
+        return _AS_CONSTRUCTED, "collections.defaultdict", (value.default_factory, dict(value)), None
     known = _TAKE_APART.get(cls)
     if known is not None:
         return _AS_CONSTRUCTED, known[0], known[1](value), None
@@ -279,7 +293,7 @@ def _recipe_of_data(value: Constructed) -> tuple[Any, ...]:
     if kind is not None and value.arguments and isinstance(value.arguments[0], list):
         pairs = kind in (raw.DCP_VALUE_DICT, raw.DCP_VALUE_ORDERED_DICT)
         return (_AS_PAIRS if pairs else _AS_SEQUENCE), kind, value.arguments[0]
-    if value.arguments is None or value.added:
+    if value.added:
         raise TypeError(f"{value!r} was read from a pickle and cannot be written again")
     return _AS_CONSTRUCTED, value.global_name, value.arguments, value.state
 
@@ -328,15 +342,6 @@ def _numpy_dtype(name: Any, *_: Any) -> Any:
 _ALLOWED = _allowed()
 
 
-# Classes and constants that stand for themselves.
-_NAMES: dict[str, Any] = {
-    f"builtins.{thing.__name__}": thing
-    for thing in (
-        bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple,
-    )  # fmt: skip
-} | {"builtins.Ellipsis": ..., "builtins.NotImplemented": NotImplemented}
-
-
 def _construct(
     name: str,
     arguments: tuple[Any, ...] | None,
@@ -375,9 +380,10 @@ def _construct(
 
 def _default_dict(arguments: tuple[Any, ...], added: list[Any]) -> Any:
     factory = arguments[0] if arguments else None
-    if len(arguments) > 1 or not (factory is None or factory in _NAMES.values()):
+    content = arguments[1] if len(arguments) > 1 else {}
+    if not (factory is None or id(factory) in _NAMED) or type(content) is not dict:
         raise TypeError("not a plain defaultdict")
-    return collections.defaultdict(factory, added)
+    return collections.defaultdict(factory, list(content.items()) + added)
 
 
 def _with_byte_order(dtype: Any, state: Any) -> Any:

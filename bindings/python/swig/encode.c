@@ -345,11 +345,10 @@ static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, in
   if (!cpu) {
     PyObject* device = PyObject_GetAttrString(tensor, "device");
     if (device != NULL) {
-      PyErr_Format(
-          PyExc_ValueError,
-          "the tensor is on device '%S'; only CPU tensors are supported here: move it with "
-          ".cpu() first",
-          device);
+      PyErr_Format(PyExc_ValueError,
+                   "the tensor is on device '%S'; only tensors in the CPU's memory are supported "
+                   "here: copy it with .cpu() first",
+                   device);
     }
     Py_XDECREF(device);
     return -1;
@@ -704,9 +703,12 @@ static dcp_value* encode_constructed(encoder* e, PyObject* recipe, const place* 
   PyObject* arguments = PyTuple_GET_ITEM(recipe, 2);
   PyObject* state = PyTuple_GET_ITEM(recipe, 3);
   if (global == NULL) return add_place(at);
-  if (!PyTuple_Check(arguments)) return refuse(at, PyExc_TypeError, "arguments are a tuple");
-  dcp_value* encoded = encode_sequence(e, arguments, DCP_VALUE_TUPLE, 0, at);
-  if (encoded == NULL) return NULL;
+  dcp_value* encoded = NULL;
+  if (arguments != Py_None) {
+    if (!PyTuple_Check(arguments)) return refuse(at, PyExc_TypeError, "arguments are a tuple");
+    encoded = encode_sequence(e, arguments, DCP_VALUE_TUPLE, 0, at);
+    if (encoded == NULL) return NULL;
+  }
   dcp_value* encoded_state = NULL;
   if (state != Py_None) {
     encoded_state = encode(e, state, 0, at);

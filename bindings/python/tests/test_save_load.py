@@ -1,8 +1,12 @@
 """save, load, load_into, open, verify, copy and async_save, on files, memory and Python stores."""
 
 import collections
+import datetime
+import decimal
+import fractions
 import pathlib
 import shutil
+import uuid
 
 import ml_dtypes
 import numpy as np
@@ -318,6 +322,27 @@ def test_opaque_objects_survive(tmp_path):
     back = libdcp.load(tmp_path)["o"]
     assert isinstance(back, libdcp.Opaque) and back.pickled == opaque.pickled
     assert back.unpickle(allow=True) is pathlib.PurePath
+
+
+def test_plain_objects_that_python_pickled(tmp_path):
+    plain = {
+        "defaultdict": (collections.defaultdict(list, a=[1]), collections.defaultdict(int)),
+        "classes": (int, str, dict, ...),
+        "counter": (collections.Counter("hello"),),
+        "deque": collections.deque([1, 2, 3], 7),
+        "uuid": uuid.uuid4(),
+        "datetime": datetime.datetime.now(datetime.timezone.utc),
+        "decimal": decimal.Decimal("1.50"),
+        "fraction": fractions.Fraction(1, 3),
+        "range": (range(3), slice(1, 2)),
+        "dtype": np.dtype(">f4"),
+        "array": np.arange(4, dtype=np.int16),
+        "scalar": np.float32(1.5),
+    }
+    libdcp.save({name: libdcp.Opaque.of(value) for name, value in plain.items()}, tmp_path)
+    same(libdcp.load(tmp_path), plain)
+    libdcp.save(plain, tmp_path)
+    same(libdcp.load(tmp_path), plain)
 
 
 def test_replaced_while_open(tmp_path, rng):

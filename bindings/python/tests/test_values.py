@@ -42,6 +42,8 @@ def there_and_back(value):
         decimal.Decimal("1.10"), fractions.Fraction(-3, 7),
         uuid.UUID("12345678123456781234567812345678"), range(1, 10, 3), slice(1, None, 2),
         collections.deque([1, 2], 5), collections.deque("ab"), (collections.Counter("hello"),),
+        (collections.defaultdict(int, a=1), collections.defaultdict(None)), (int, str, dict), ...,
+        (np.dtype("float32"), np.dtype(">i2")), libdcp.Constructed("torch.Tensor", None),
     ],
     ids=lambda value: repr(value)[:40],
 )  # fmt: skip
