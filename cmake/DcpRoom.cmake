@@ -1,6 +1,7 @@
 # Flags every target shares.
 add_library(dcp_flags INTERFACE)
-target_compile_options(dcp_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+target_compile_options(dcp_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
 if(DCP_WERROR)
   target_compile_options(dcp_flags INTERFACE -Werror)
 endif()
