@@ -121,7 +121,7 @@ class Writer {
         (*out)["$bytearray"] = Hex(text);
         break;
       case DCP_VALUE_DTYPE:
-        (*out)["$dtype"] = text;
+        (*out)["$dtype"] = text.starts_with("torch.") ? text.substr(6) : text;
         break;
       case DCP_VALUE_DEVICE:
         (*out)["$device"] = text;

