@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import threading
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, NamedTuple
 
 import numpy as np
@@ -161,10 +162,12 @@ class Entry:
         if isinstance(array, RawArray):
             array, number = array.raw, dtype_number(array.dtype)
         handle, index = self._checkpoint._handle(), self._index
-        self._checkpoint._run(
+        unverified = self._checkpoint._run(
             lambda: raw.pydcp_read(handle, index, starts, steps, array, number),
             math.prod(array.shape) * max(int(raw.dcp_dtype_size(self._dtype_number)), 1),
         )
+        with self._checkpoint._lock:
+            self._checkpoint._bytes_unverified += unverified
 
     def _need_tensor(self) -> None:
         if not self.is_tensor:
@@ -307,11 +310,13 @@ class Checkpoint(Mapping[str, Entry]):
         self._native: Any = None
         self._closed = False
         self._names: list[str] | None = None
+        self._lock = threading.Lock()
+        self._bytes_unverified = 0
         self._save_id: str | None = None
-        self._open()
+        self._native = self._open()
         self._save_id = self.save_id
 
-    def _open(self) -> None:
+    def _open(self) -> Any:
         cancel = raw.dcp_cancel_new()
         options = raw.dcp_open_options()
         options.verify = int(bool(self._verify))
@@ -321,16 +326,16 @@ class Checkpoint(Mapping[str, Entry]):
             lambda: raw.dcp_cancel_request(cancel),
         )
         self._cancel = cancel
-        self._native = native
+        return native
 
     def _handle(self) -> Any:
         if self._closed:
             raise ValueError("the checkpoint is closed")
         if self._native is None:  # a read was interrupted, which ended the handle
-            self._open()
-            if raw.dcp_checkpoint_property(self._native, raw.DCP_PROPERTY_SAVE_ID) != self._save_id:
-                self._native = None
+            fresh = self._open()
+            if raw.dcp_checkpoint_property(fresh, raw.DCP_PROPERTY_SAVE_ID) != self._save_id:
                 raise ReplacedError("the checkpoint was saved over while it was open: open it again")
+            self._native = fresh
         return self._native
 
     def _run(self, call: Callable[[], Any], size: int) -> Any:
@@ -375,11 +380,11 @@ class Checkpoint(Mapping[str, Entry]):
     # What the metadata says
 
     def _property(self, which: int) -> str | None:
-        return raw.dcp_checkpoint_property(self._handle(), which)  # type: ignore[no-any-return]
+        return raw.dcp_checkpoint_property(self._handle(), which)
 
     @property
     def location(self) -> str:
-        return raw.dcp_storage_location(self._storage)  # type: ignore[no-any-return]
+        return raw.dcp_storage_location(self._storage)
 
     @property
     def checkpoint_id(self) -> str | None:
@@ -397,6 +402,12 @@ class Checkpoint(Mapping[str, Entry]):
     def checksummed(self) -> bool:
         """Whether the metadata itself carries a checksum, which matched."""
         return self._property(raw.DCP_PROPERTY_CHECKSUMMED) == "1"
+
+    @property
+    def bytes_unverified(self) -> int:
+        """How many bytes of slices, and of reads into arrays, had no checksum to check: files of
+        PyTorch have one for whole items only."""
+        return self._bytes_unverified
 
     @property
     def notes(self) -> list[str]:

@@ -46,8 +46,8 @@ class Error(Exception):
         # OSError's own attributes are set by its C constructor from other arguments.
         if isinstance(self, OSError):
             number = self.details.get("errno", "")
-            self.errno = int(number) if number.lstrip("-").isdigit() else None
-            self.filename = self.details.get("file")
+            setattr(self, "errno", int(number) if number.lstrip("-").isdigit() else None)
+            setattr(self, "filename", self.details.get("file"))
 
     def __str__(self) -> str:
         return self.message

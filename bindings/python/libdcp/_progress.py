@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from typing import Any, Callable, NamedTuple, TextIO
@@ -106,11 +107,9 @@ def progress_bar(
     label = f"{description} " if description else ""
     if tqdm is None and stream is None:
         try:
-            from tqdm.auto import tqdm as found
+            tqdm = importlib.import_module("tqdm.auto").tqdm
         except ImportError:
             pass
-        else:
-            tqdm = found
     if tqdm is not None:
         return _TqdmBar(tqdm, label, options)
     return _PlainBar(label, stream or sys.stderr)

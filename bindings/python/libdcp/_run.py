@@ -38,8 +38,8 @@ def blocking(call: Callable[[], T], cancel: Callable[[], None]) -> T:
             done.set()
 
     helper = threading.Thread(target=work, name="libdcp-call", daemon=True)
-    helper.start()
     try:
+        helper.start()
         done.wait()
     except BaseException:
         cancel()

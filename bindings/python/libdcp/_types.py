@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 import pickle
@@ -39,7 +40,7 @@ class _Name:
         raise AttributeError(f"{type(self).__name__} is immutable")
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.name == self.name  # type: ignore[attr-defined]
+        return type(other) is type(self) and other.name == self.name
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.name))
@@ -258,8 +259,7 @@ class Opaque:
                 if not any("/data/" in name for name in names):
                     inner = next(name for name in names if name.endswith("/data.pkl"))
                     return pickle.loads(archive.read(inner))
-        import torch
-
+        torch = importlib.import_module("torch")
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
 
     def __eq__(self, other: object) -> bool:

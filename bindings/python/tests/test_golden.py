@@ -71,3 +71,15 @@ def test_case(folder, tmp_path):
     nested = libdcp.load(folder, transforms=transforms)
     libdcp.save(nested, tmp_path / "again")
     same(libdcp.load(tmp_path / "again"), nested)
+
+
+def test_slices_of_stock_files_are_reported_as_unverified(tmp_path):
+    folder = GOLDEN / "torch-2.15" / "w1" / "threads" / "ckpt"
+    with libdcp.open(folder) as checkpoint:
+        assert checkpoint.bytes_unverified == 0
+        part = checkpoint["p16"][0:1]
+        assert checkpoint.bytes_unverified in (0, part.nbytes)  # 0 when all of it was read anyway
+    libdcp.copy(folder, tmp_path)
+    with libdcp.open(tmp_path) as checkpoint:
+        same(checkpoint["p16"][0:1], part)
+        assert checkpoint.bytes_unverified == 0

@@ -24,7 +24,7 @@ import libdcp
 
 class SlowFiles(libdcp.Storage):
     '''Files in a folder, each write slow.'''
-    delay = 0.05
+    delay = 0.2
     def __init__(self, root):
         self.root = root
     def location(self):
@@ -100,10 +100,12 @@ def test_ctrl_c_stops_a_save_within_a_second(call, tmp_path, child_env):
     assert child.stdout.readline() == "write\n"
     began = time.monotonic()
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=60)
     assert "interrupted" in out, (out, err)
     assert child.returncode == 0, err
-    assert time.monotonic() - began < 2.5  # a second for the call, the rest for Python's exit
+    # A second is promised; the bound leaves room for a busy machine, and the save for much more.
+    assert time.monotonic() - began < 6
+    assert out.count("write") < 20
     same(libdcp.load(folder), tree)
     assert libdcp.verify(folder).ok
     with libdcp.open(folder) as checkpoint:
@@ -117,13 +119,11 @@ def test_ctrl_c_while_a_store_hangs(tmp_path, child_env):
     child = start(
         """
         store = SlowFiles(sys.argv[1])
-        store.delay = 3.0
-        began = time.monotonic()
+        store.delay = 60
         try:
             libdcp.save(tree, store)
         except KeyboardInterrupt:
-            print("interrupted after", time.monotonic() - began, flush=True)
-            time.sleep(4)
+            print("interrupted", flush=True)
         """,
         child_env,
         folder,
@@ -133,8 +133,9 @@ def test_ctrl_c_while_a_store_hangs(tmp_path, child_env):
     child.send_signal(signal.SIGINT)
     while "interrupted" not in child.stdout.readline():
         assert child.poll() is None
-    assert time.monotonic() - began < 1.6
-    child.communicate(timeout=30)
+    assert time.monotonic() - began < 6
+    child.communicate(timeout=30)  # nor does the exit wait for the store
+    assert child.returncode == 0
     same(libdcp.load(folder), tree)
 
 
@@ -189,7 +190,7 @@ def test_exit_cancels_a_save_that_outlives_its_timeout(tmp_path, child_env):
     tree = old_checkpoint(folder)
     child = start(
         """
-        SlowFiles.delay = 0.5
+        SlowFiles.delay = 2
         future = libdcp.async_save(tree, SlowFiles(sys.argv[1]), timeout=0.5)
         """,
         child_env,
@@ -198,7 +199,7 @@ def test_exit_cancels_a_save_that_outlives_its_timeout(tmp_path, child_env):
     began = time.monotonic()
     out, err = child.communicate(timeout=60)
     assert child.returncode == 0, (out, err)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     same(libdcp.load(folder), tree)
 
 
