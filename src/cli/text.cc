@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 
 namespace dcp::cli {
 namespace {
@@ -111,7 +112,7 @@ std::string HumanBytes(uint64_t bytes) {
 }
 
 std::string HumanDuration(double seconds) {
-  uint64_t whole = seconds > 0 ? static_cast<uint64_t>(seconds + 0.5) : 0;
+  uint64_t whole = seconds > 0 ? static_cast<uint64_t>(std::lround(seconds)) : 0;
   if (whole >= 3600) {
     return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
   }
