@@ -2,6 +2,7 @@
 #ifndef DCP_TESTS_SUPPORT_WRITTEN_CHECKPOINT_H_
 #define DCP_TESTS_SUPPORT_WRITTEN_CHECKPOINT_H_
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <utility>
@@ -71,6 +72,9 @@ inline Status WriteCheckpoint(Store& store, const std::vector<ValuePtr>& ranks,
     metadata.files.insert(metadata.files.end(), outcome.files.begin(), outcome.files.end());
   }
   metadata.version = "1.0.0";
+  static std::atomic<int> number{0};  // no two are the same
+  metadata.storage_meta.emplace();
+  metadata.storage_meta->save_id = fmt::format("save {}", ++number);
   if (options.change) options.change(metadata);
   DCP_ASSIGN_OR_RETURN(std::string encoded, EncodeMetadata(metadata, Dialect::kDefault));
   return WriteWholeFile(store, ".metadata", AsBytes(encoded), false);

@@ -53,7 +53,7 @@ std::vector<ValuePtr> Grid(const Tensor& whole, const std::vector<int64_t>& rows
 std::string NothingCommitted() {
   std::shared_ptr<Store> store = NewMemoryStore();
   CHECK_CODE(OpenIn(store), Code::kNotFound);
-  CHECK_OK(WriteWholeFile(*store, ".metadata", AsBytes("not a pickle"), false));
+  CHECK_OK(WriteWholeFile(*store, ".metadata", AsBytes("\x80\x04K"), false));
   CHECK_CODE(OpenIn(store), Code::kCorrupt);
   return {};
 }

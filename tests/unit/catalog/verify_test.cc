@@ -22,7 +22,8 @@ Result<VerifySummary> VerifyIn(const std::shared_ptr<Store>& store,
 
 std::shared_ptr<Store> Written(const WrittenOptions& options = {}) {
   std::shared_ptr<Store> store = NewMemoryStore();
-  static_cast<void>(WriteCheckpoint(*store, {SampleState(1)}, options));
+  Status written = WriteCheckpoint(*store, {SampleState(1)}, options);
+  if (!written.ok()) print_error("%s\n", written.ToString().c_str());
   return store;
 }
 
@@ -141,7 +142,7 @@ std::string LiesInTheMetadata() {
   }
   WrittenOptions options;
   options.change = [](Metadata& metadata) {
-    metadata.entries[2].locations[0].offset = UINT64_MAX - 3;
+    metadata.entries[2].locations[0].offset = int64_t{1} << 62;
   };
   auto verified = VerifyIn(Written(options));
   CHECK_OK(verified);
