@@ -3,13 +3,15 @@
 #include "reader/reader.h"
 #include "reader/stored_check.h"
 #include "reader/whole_item.h"
+#include "value/names.h"
 
 namespace dcp {
 namespace {
 
 Status CheckTensorEntry(const Entry& entry) {
   if (entry.kind == EntryKind::kTensor) return Status::Ok();
-  return Error(Code::kInvalidArgument, "'{}' is no tensor; read it as an object", entry.name);
+  return Error(Code::kInvalidArgument, "'{}' is no tensor; read it as an object",
+               PrintableName(entry.name));
 }
 
 Status CheckMappable(const StoredTensor& stored, const ItemPlace& place) {
@@ -59,8 +61,9 @@ Result<Tensor> ItemReader::MapChunk(const Entry& entry, uint32_t chunk,
                      place);
   }
   if (!entry.unknown_dtype.empty()) {
-    return AboutItem(
-        Error(Code::kUnsupported, "its type '{}' is not known here", entry.unknown_dtype), place);
+    return AboutItem(Error(Code::kUnsupported, "its type '{}' is not known here",
+                           PrintableName(entry.unknown_dtype)),
+                     place);
   }
   DCP_ASSIGN_OR_RETURN(const StoredTensor stored, Inspect(entry, chunk, options));
   DCP_ASSIGN_OR_RETURN(const std::shared_ptr<ReadableFile> file, OpenFile(place.location().file));

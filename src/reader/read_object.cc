@@ -1,6 +1,7 @@
 #include "reader/item_place.h"
 #include "reader/reader.h"
 #include "reader/whole_item.h"
+#include "value/names.h"
 
 namespace dcp {
 
@@ -31,7 +32,8 @@ Result<std::string> ItemReader::ReadItemBytes(const Entry& entry, uint32_t chunk
 
 Result<ValuePtr> ItemReader::ReadObject(const Entry& entry, const ReaderOptions& options) {
   if (entry.kind != EntryKind::kBytes) {
-    return Error(Code::kInvalidArgument, "'{}' is a tensor; read it as one", entry.name);
+    return Error(Code::kInvalidArgument, "'{}' is a tensor; read it as one",
+                 PrintableName(entry.name));
   }
   DCP_ASSIGN_OR_RETURN(const ItemPlace place, FindItem(*metadata_, entry, 0));
   DCP_ASSIGN_OR_RETURN(const std::string bytes, ReadItemBytes(entry, 0, options));
