@@ -546,6 +546,18 @@ void HostileShapesOfPicklesEnd(void**) {
   assert_int_equal(large, Code::kLimit);
 }
 
+void DeepTreesRoundTrip(void**) {
+  ValuePtr deep = Value::Int(1);
+  for (int i = 0; i < 990; ++i) deep = Value::Sequence(ValueKind::kTuple, {deep});
+  Result<std::string> item = EncodeObjectItem(*deep);
+  Result<ValuePtr> again = item.ok() ? Decode(*item) : item.status();
+  bool equal = again.ok() && Equal(*deep, **again);
+  deep = nullptr;
+  item = Status(Code::kInternal, "done");
+  again = Status(Code::kInternal, "done");
+  assert_true(equal);
+}
+
 void WhatHasNoPickleIsRefused(void**) {
   ValuePtr opaque = Value::OpaqueOf("my.Class", std::make_shared<const std::string>("bytes"));
   ValuePtr deep = Value::Int(1);
@@ -638,6 +650,7 @@ int main() {
       cmocka_unit_test(dcp::OtherSpellingsAreUnderstood),
       cmocka_unit_test(dcp::RepeatedKeysKeepTheLastValue),
       cmocka_unit_test(dcp::HostileShapesOfPicklesEnd),
+      cmocka_unit_test(dcp::DeepTreesRoundTrip),
       cmocka_unit_test(dcp::WhatHasNoPickleIsRefused),
       cmocka_unit_test(dcp::OtherContainers),
       cmocka_unit_test(dcp::NoDamageCrashes),
