@@ -34,23 +34,20 @@ Decimal Shortest(double magnitude) {
 
 std::string PythonFloatText(double value) {
   if (std::isnan(value)) return "nan";
-  std::string out = std::signbit(value) ? "-" : "";
-  if (std::isinf(value)) return out + "inf";
-  if (value == 0) return out + "0.0";
+  const char* sign = std::signbit(value) ? "-" : "";
+  if (std::isinf(value)) return fmt::format("{}inf", sign);
+  if (value == 0) return fmt::format("{}0.0", sign);
   Decimal decimal = Shortest(std::fabs(value));
-  std::string& digits = decimal.digits;
+  std::string_view digits = decimal.digits;
   int exponent = decimal.exponent;
   if (exponent < -4 || exponent >= 16) {
-    out += digits[0];
-    if (digits.size() > 1) out += "." + digits.substr(1);
-    return out + fmt::format("e{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent));
+    return fmt::format("{}{}{}{}e{}{:02}", sign, digits.substr(0, 1), digits.size() > 1 ? "." : "",
+                       digits.substr(1), exponent < 0 ? '-' : '+', std::abs(exponent));
   }
-  if (exponent < 0) {
-    return out + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
-  }
+  if (exponent < 0) return fmt::format("{}0.{:0>{}}{}", sign, "", -exponent - 1, digits);
   size_t whole = static_cast<size_t>(exponent) + 1;
-  if (digits.size() <= whole) return out + digits + std::string(whole - digits.size(), '0') + ".0";
-  return out + digits.substr(0, whole) + "." + digits.substr(whole);
+  if (digits.size() <= whole) return fmt::format("{}{:0<{}}.0", sign, digits, whole);
+  return fmt::format("{}{}.{}", sign, digits.substr(0, whole), digits.substr(whole));
 }
 
 Result<std::string> PythonIntText(std::string_view twos_complement) {
