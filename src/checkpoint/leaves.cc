@@ -6,8 +6,9 @@
 
 namespace dcp {
 
-Result<std::vector<FlatLeaf>> LeavesOf(const Value& state, bool flatten, FlattenRule rule) {
-  if (flatten) return Flatten(state, rule);
+namespace {
+
+Result<std::vector<FlatLeaf>> TopLevel(const Value& state) {
   if (!state.is_mapping()) {
     return Status(Code::kInvalidArgument, "a state dict must be a mapping of names to values");
   }
@@ -25,6 +26,18 @@ Result<std::vector<FlatLeaf>> LeavesOf(const Value& state, bool flatten, Flatten
                    PrintableName(key->text));
     }
     leaves.push_back({key->text, {key->text}, value});
+  }
+  return leaves;
+}
+
+}  // namespace
+
+Result<std::vector<FlatLeaf>> LeavesOf(const Value& state, bool flatten, FlattenRule rule) {
+  DCP_ASSIGN_OR_RETURN(std::vector<FlatLeaf> leaves,
+                       flatten ? Flatten(state, rule) : TopLevel(state));
+  for (const FlatLeaf& leaf : leaves) {
+    if (leaf.value != nullptr) continue;
+    return Error(Code::kInvalidArgument, "{} has no value", PrintableName(leaf.name));
   }
   return leaves;
 }

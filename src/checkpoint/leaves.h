@@ -9,7 +9,7 @@
 namespace dcp {
 
 // Flatten's leaves, or (without `flatten`) the top level as it is: kInvalidArgument then for keys
-// that are not text, and for what is not a mapping.
+// that are not text and for what is not a mapping. Values are never null.
 Result<std::vector<FlatLeaf>> LeavesOf(const Value& state, bool flatten, FlattenRule rule);
 
 }  // namespace dcp

@@ -83,7 +83,8 @@ class LoadRun {
       if (!current.contains(entry.name)) unasked.insert(entry.name);
     }
     if (unasked.empty()) return Status::Ok();
-    DCP_ASSIGN_OR_RETURN(std::vector<FlatLeaf> older, Flatten(state_, FlattenRule::kTorch23));
+    DCP_ASSIGN_OR_RETURN(std::vector<FlatLeaf> older,
+                         LeavesOf(state_, true, FlattenRule::kTorch23));
     bool matches = std::any_of(older.begin(), older.end(),
                                [&](const FlatLeaf& leaf) { return unasked.contains(leaf.name); });
     if (matches) leaves_ = std::move(older);

@@ -135,7 +135,7 @@ class SaveRun {
 
   Status CheckLeaves() const {
     for (const FlatLeaf& leaf : leaves_) {
-      if (leaf.value == nullptr || leaf.value->kind != ValueKind::kShardedTensor) continue;
+      if (leaf.value->kind != ValueKind::kShardedTensor) continue;
       const ShardedTensor& sharded = *leaf.value->sharded;
       for (const ShardedTensor::Shard& shard : sharded.shards) {
         if (shard.tensor.dtype == sharded.dtype) continue;

@@ -143,9 +143,9 @@ Status ExplainReadError(const Store& store, const std::string& fingerprint, cons
   Result<bool> still = StillCommitted(store, fingerprint);
   if (!still.ok()) return error;  // it tells nothing
   if (*still) return WithoutReplacement(error);
-  Status replaced =
-      Error(Code::kReplaced, "the checkpoint at {} was replaced while open: {}. Open it again",
-            store.location(), error.message());
+  Status replaced = Error(Code::kReplaced,
+                          "the checkpoint at {} was replaced while open: {}. Open or load it again",
+                          store.location(), error.message());
   for (const auto& [key, value] : error.details()) replaced = replaced.WithDetail(key, value);
   return replaced;
 }
