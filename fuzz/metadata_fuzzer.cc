@@ -27,6 +27,7 @@ void CompareEntries(const dcp::Metadata& a, const dcp::Metadata& b) {
       Require(a.files[from.file] == b.files[to.file]);
       Require(a.transform_sets[from.transforms] == b.transform_sets[to.transforms]);
       Require(from.offset == to.offset && from.length == to.length);
+      Require(from.has_crc32 == to.has_crc32 && from.crc32 == to.crc32);
     }
   }
   Require(a.planner_data == b.planner_data && a.version == b.version);

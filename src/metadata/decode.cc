@@ -412,7 +412,13 @@ class Decoder {
           .WithDetail("tensor", PrintableName(name));
     }
     NodeId crc = Field(graph_, object, kItemCrc);
-    if (crc != kNoNode && graph_.kind(crc) == NodeKind::kInt) {
+    if (crc != kNoNode) {
+      if (graph_.kind(crc) != NodeKind::kInt || graph_.AsInt(crc) < 0 ||
+          graph_.AsInt(crc) > int64_t{UINT32_MAX}) {
+        return Error(Code::kCorrupt, "{}: the CRC32 of its item is {}, not one of 32 bits",
+                     PrintableName(name), Describe(graph_, crc))
+            .WithDetail("tensor", PrintableName(name));
+      }
       location.crc32 = static_cast<uint32_t>(graph_.AsInt(crc));
       location.has_crc32 = true;
     }

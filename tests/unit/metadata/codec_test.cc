@@ -80,8 +80,11 @@ Metadata RandomMetadata(std::mt19937_64& random) {
     entry.name = fmt::format("layer.{}{}", i, std::string(below(40) == 0 ? 300 : 0, 'x'));
     auto locate = [&] {
       if (below(20) == 0) return Location();
-      return Location{static_cast<uint32_t>(below(files)), static_cast<uint32_t>(below(3)),
-                      random() >> (1 + below(60)) >> 1, below(100000)};
+      Location location{static_cast<uint32_t>(below(files)), static_cast<uint32_t>(below(3)),
+                        random() >> (1 + below(60)) >> 1, below(100000)};
+      location.has_crc32 = below(2) == 0;
+      if (location.has_crc32) location.crc32 = static_cast<uint32_t>(random());
+      return location;
     };
     if (below(4) == 0) {
       entry.locations = {locate()};
@@ -243,6 +246,7 @@ struct Parts {
   Part key_offset = [](Writer& w) { Numbers(w, {0}); };
   Part file_offset = [](Writer& w) { w.Int(0); };
   Part file_length = [](Writer& w) { w.Int(10); };
+  Part item_crc = [](Writer& w) { w.Int(UINT32_MAX); };
   Part properties = [](Writer& w) {
     w.Global(kModule, "TensorProperties");
     w.EmptyTuple();
@@ -287,7 +291,8 @@ struct Parts {
                Object(w, "torch.distributed.checkpoint.filesystem", "_StorageInfo",
                       {{"relative_path", [](Writer& s) { s.String("f"); }},
                        {"offset", file_offset},
-                       {"length", file_length}});
+                       {"length", file_length},
+                       {"_crc32", item_crc}});
                w.SetItem();
              }}});
     w.Stop();
@@ -300,6 +305,7 @@ std::string HandMadeFileIsRead() {
   CHECK_OK(decoded);
   CHECK_THAT(decoded->entries.size() == 1 && !decoded->entries[0].locations[0].missing());
   CHECK_THAT(!decoded->planner_data && !decoded->storage_meta && !decoded->version);
+  CHECK_THAT(decoded->entries[0].locations[0].crc32 == UINT32_MAX);
   return {};
 }
 
@@ -341,6 +347,10 @@ std::string ImpossibleNumbersAreRefused() {
                p.file_length = [](W& w) { w.Int(1); };
              }),
              Code::kCorrupt);
+  CHECK_CODE(Changed([&](Parts& p) { p.item_crc = [](W& w) { w.Int(-1); }; }), Code::kCorrupt);
+  CHECK_CODE(Changed([&](Parts& p) { p.item_crc = [](W& w) { w.Int(int64_t{1} << 32); }; }),
+             Code::kCorrupt);
+  CHECK_CODE(Changed([&](Parts& p) { p.item_crc = [](W& w) { w.None(); }; }), Code::kCorrupt);
   return {};
 }
 

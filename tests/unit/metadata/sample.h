@@ -53,7 +53,7 @@ inline bool SameLocation(const Metadata& a, const Location& x, const Metadata& b
   if (x.missing() || y.missing()) return x.missing() == y.missing();
   return a.files[x.file] == b.files[y.file] &&
          a.transform_sets[x.transforms] == b.transform_sets[y.transforms] && x.offset == y.offset &&
-         x.length == y.length;
+         x.length == y.length && x.has_crc32 == y.has_crc32 && x.crc32 == y.crc32;
 }
 
 // Empty when both say the same about every entry; else what differs. Orders of tables are free.
