@@ -1,5 +1,6 @@
 #include "value/tensor.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
