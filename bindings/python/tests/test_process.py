@@ -18,6 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 SLOW_STORE = """
 import os, sys, time, threading, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where the tests run
 sys.path.insert(0, {here!r})
 import numpy as np
 import libdcp
