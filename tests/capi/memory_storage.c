@@ -179,7 +179,13 @@ static dcp_status sync_folder(void* user_data, dcp_error** error) {
   LEAVE(status);
 }
 
-static void destroy(void* user_data) { ++((memory_storage*)user_data)->destroyed; }
+static void destroy(void* user_data) {
+  __atomic_fetch_add(&((memory_storage*)user_data)->destroyed, 1, __ATOMIC_SEQ_CST);
+}
+
+int memory_storage_destroyed(const memory_storage* storage) {
+  return __atomic_load_n(&storage->destroyed, __ATOMIC_SEQ_CST);
+}
 
 void memory_storage_table(dcp_storage_table* table) {
   memset(table, 0, sizeof *table);

@@ -19,6 +19,7 @@ typedef struct memory_storage {
 void memory_storage_table(dcp_storage_table* table);
 void memory_storage_clear(memory_storage* storage);
 int memory_storage_count(const memory_storage* storage);
+int memory_storage_destroyed(const memory_storage* storage); /* how often; on any thread */
 /* Puts a file of these bytes there (copied), replacing one of that name. */
 void memory_storage_put(memory_storage* storage, const char* name, const void* bytes,
                         uint64_t size);

@@ -83,7 +83,7 @@ static void saves_into_a_store_of_the_callers(void** unused) {
   assert_int_equal(s.live_files, 0);
   assert_string_equal(dcp_storage_location(storage), "memory of the test");
   dcp_storage_free(storage);
-  assert_int_equal(s.destroyed, 1);
+  assert_int_equal(memory_storage_destroyed(&s), 1);
   memory_storage_clear(&s);
 }
 
@@ -122,7 +122,7 @@ static void every_call_may_fail(void** unused) {
     assert_int_equal(step_in(storage), 3);
     assert_int_equal(memory_storage_count(&s), 2);
     dcp_storage_free(storage);
-    assert_int_equal(s.destroyed, 1);
+    assert_int_equal(memory_storage_destroyed(&s), 1);
     memory_storage_clear(&s);
     if (!reached) break;
     ++tried;
@@ -139,7 +139,7 @@ static void user_data_is_taken_even_by_a_call_that_fails(void** unused) {
   memory_storage_table(&table);
   table.rename = NULL;
   FAILS(DCP_INVALID_ARGUMENT, "must be given", dcp_storage_new(&table, &s, NULL, &storage, &error));
-  assert_int_equal(s.destroyed, 1);
+  assert_int_equal(memory_storage_destroyed(&s), 1);
   FAILS(DCP_INVALID_ARGUMENT, "NULL", dcp_storage_new(NULL, &s, NULL, &storage, &error));
 }
 
@@ -158,13 +158,13 @@ static void a_background_save_outlives_its_arguments(void** unused) {
   free(data);
   dcp_state_dict_free(state);
   dcp_storage_free(storage);
-  assert_int_equal(s.destroyed, 0);
+  assert_int_equal(memory_storage_destroyed(&s), 0);
   OK(dcp_future_wait(future, 20000, NULL, &error));
   OK(dcp_future_wait(future, 0, NULL, &error)); /* again and again */
   assert_int_equal(dcp_future_done(future), 1);
   dcp_future_free(future);
-  for (int i = 0; i < 200 && s.destroyed == 0; ++i) usleep(10000);
-  assert_int_equal(s.destroyed, 1);
+  for (int i = 0; i < 200 && memory_storage_destroyed(&s) == 0; ++i) usleep(10000);
+  assert_int_equal(memory_storage_destroyed(&s), 1);
   again = storage_of(&s);
   assert_int_equal(step_in(again), 4);
   dcp_storage_free(again);
@@ -195,8 +195,8 @@ static void a_background_save_can_be_cancelled(void** unused) {
   dcp_state_dict_free(state);
   free(data);
   dcp_storage_free(storage);
-  for (int i = 0; i < 200 && s.destroyed == 0; ++i) usleep(10000);
-  assert_int_equal(s.destroyed, 1);
+  for (int i = 0; i < 200 && memory_storage_destroyed(&s) == 0; ++i) usleep(10000);
+  assert_int_equal(memory_storage_destroyed(&s), 1);
   memory_storage_clear(&s);
 }
 
