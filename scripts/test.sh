@@ -8,13 +8,27 @@ rm -rf "$LOGS"
 mkdir -p "$LOGS"
 cd "$ROOT"
 summary=()
+passed=0
+failed=0
 TORCH="$ROOT/build/torch-2.15/bin/python"
+
+# tally COUNT: adds what a runner's own count says to the totals.
+tally() {
+  if [[ $1 =~ ([0-9]+)\ tests\ failed\ out\ of\ ([0-9]+) ]]; then
+    failed=$((failed + BASH_REMATCH[1]))
+    passed=$((passed + BASH_REMATCH[2] - BASH_REMATCH[1]))
+  else
+    if [[ $1 =~ ([0-9]+)\ passed ]]; then passed=$((passed + BASH_REMATCH[1])); fi
+    if [[ $1 =~ ([0-9]+)\ failed ]]; then failed=$((failed + BASH_REMATCH[1])); fi
+  fi
+}
 
 finish() {
   local line
   say ""
   say "${BOLD}summary${RESET} ($(elapsed))"
   for line in "${summary[@]}"; do say "  $line"; done
+  say "$passed passed, $failed failed"
 }
 
 # stage NAME PATTERN COMMAND...: runs it with a line of progress now and then. The last line of its
@@ -34,6 +48,7 @@ stage() {
   done
   wait "$pid" || status=$?
   count=$(grep -E "$pattern" "$log" | tail -n 1 | sed -E 's/^[= ]+//; s/[= ]+$//' || true)
+  tally "$count"
   if [ "$status" -ne 0 ]; then
     tail -n 80 "$log"
     summary+=("${RED}FAILED${RESET} $name: ${count:-see ${log#"$ROOT"/}}")
@@ -102,5 +117,5 @@ fi
 # At least a fiftieth of what make soak runs, with a fresh seed.
 stage "a fiftieth of make soak" '^soak: ' build/venv/bin/python scripts/soak.py --fiftieth
 grep -E '^(seed|step)' "$LOGS/a-fiftieth-of-make-soak.log" | sed 's/^/    /' || true
-finish
 say "${GREEN}all passed${RESET}"
+finish
