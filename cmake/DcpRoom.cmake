@@ -10,6 +10,10 @@ if(DCP_SANITIZE)
   target_link_options(dcp_flags INTERFACE -fsanitize=${DCP_SANITIZE})
 endif()
 
+if(DCP_BUILD_FUZZERS)  # libFuzzer sees the coverage of every room
+  target_compile_options(dcp_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # dcp_room(<name> DEPS <room>... [LINK <library>...]): one folder of src/, one object library
 # dcp_<name>, every .cc file in it and below. DEPS are rooms on lower lines (docs/architecture.md);
 # tests/abi/layers.py checks the includes against the same order.
