@@ -10,6 +10,7 @@
 import hashlib
 import inspect
 import json
+import math
 import pathlib
 import random
 import sys
@@ -19,6 +20,15 @@ DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32",
           "complex64", "complex128"]
 OBJECTS = [0, -7, 2**40, 2**100, 0.25, float("inf"), True, None, "text", "名前", b"\x00\xff", (1, "two", 3.0), [],
            [1, (2,)], 1e-8]
+MAX_ELEMENTS = 100_000
+
+
+def random_shape(rng):
+    """At most MAX_ELEMENTS elements, so that no seed makes a case of hundreds of megabytes."""
+    while True:
+        shape = tuple(rng.choice([0, 1, 2, 5, 17, 300]) for _ in range(rng.choice([0, 1, 1, 2, 2, 3])))
+        if math.prod(shape) <= MAX_ELEMENTS:
+            return shape
 
 
 def random_state(rng):
@@ -34,11 +44,8 @@ def random_state(rng):
             continue
         dtype = rng.choice(DTYPES)
         kind = numpy.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-        shape = tuple(rng.choice([0, 1, 2, 5, 17, 300]) for _ in range(rng.choice([0, 1, 1, 2, 2, 3])))
-        count = 1
-        for size in shape:
-            count *= size
-        raw = rng.randbytes(count * kind.itemsize)
+        shape = random_shape(rng)
+        raw = rng.randbytes(math.prod(shape) * kind.itemsize)
         array = numpy.frombuffer(bytes(byte & 1 for byte in raw) if dtype == "bool" else raw, dtype=kind)
         array = array.reshape(shape)
         state[name] = array.T if rng.random() < 0.2 else array
