@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # make fuzz: each target for FUZZ_RUNS runs (10,000,000), several seeds one after the other. What is
 # done is counted in build/fuzz/state, so that an interrupted run goes on where it was; remove that
-# folder to begin anew. Findings stay in build/fuzz/findings.
+# folder to begin anew. Targets run beside each other, one a core. Findings stay in
+# build/fuzz/findings.
 #   FUZZ_RUNS=100000 scripts/fuzz.sh pickle zip
 . "$(dirname "$0")/common.sh"
 
@@ -9,8 +10,6 @@
 CXX=$(find_clang)
 [ -n "$CXX" ] || fail "the fuzzers need clang with libFuzzer (Debian: clang-14 libclang-rt-14-dev)"
 configure fuzz "-DCMAKE_CXX_COMPILER=$CXX" "-DCMAKE_C_COMPILER=${CXX/clang++/clang}"
-cmake --build "$ROOT/build/fuzz" -j "$JOBS"
-
 RUNS=${FUZZ_RUNS:-10000000}
 CHUNK=${FUZZ_CHUNK:-250000}
 STATE="$ROOT/build/fuzz/state"
@@ -26,6 +25,8 @@ else
     targets+=("$name")
   done
 fi
+
+cmake --build "$ROOT/build/fuzz" -j "$JOBS" --target "${targets[@]/#/fuzz_}"
 
 done_of() { cat "$STATE/$1" 2>/dev/null || echo 0; }
 
@@ -48,15 +49,31 @@ fuzz_chunk() {
   printf '%s  %-12s %12d of %d runs, seed %d\n' "$(elapsed)" "$name" "$(done_of "$name")" "$RUNS" "$seed"
 }
 
-for name in "${targets[@]}"; do
-  while [ "$(done_of "$name")" -lt "$RUNS" ]; do
-    left=$((RUNS - $(done_of "$name")))
-    fuzz_chunk "$name" $((left < CHUNK ? left : CHUNK))
+fuzz_target() {
+  local left
+  while [ "$(done_of "$1")" -lt "$RUNS" ]; do
+    left=$((RUNS - $(done_of "$1")))
+    fuzz_chunk "$1" $((left < CHUNK ? left : CHUNK))
   done
+}
+
+running=0
+status=0
+for name in "${targets[@]}"; do
+  if [ "$running" -ge "$JOBS" ]; then
+    wait -n || status=1
+    running=$((running - 1))
+  fi
+  fuzz_target "$name" &
+  running=$((running + 1))
+done
+while [ "$running" -gt 0 ]; do
+  wait -n || status=1
+  running=$((running - 1))
 done
 
 say "${BOLD}executions${RESET}"
 for name in "${targets[@]}"; do printf '  %-12s %12d\n' "$name" "$(done_of "$name")"; done
 found=$(find "$FINDINGS" -type f | wc -l)
 say "findings open: $found"
-[ "$found" -eq 0 ]
+[ "$status" -eq 0 ] && [ "$found" -eq 0 ]
