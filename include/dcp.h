@@ -780,12 +780,18 @@ DCP_API uint64_t dcp_verify_report_bytes(const dcp_verify_report *report);
 DCP_API size_t dcp_verify_report_damage_count(const dcp_verify_report *report);
 DCP_API dcp_status dcp_verify_report_damage(const dcp_verify_report *report, size_t index,
                                             dcp_damage *out, dcp_error **error);
+/** Items behind a transform that the context does not know, and without a checksum of the bytes in
+ *  the file: nothing can be said about them. Counted neither as items nor as damage. */
+DCP_API size_t dcp_verify_report_unreadable_count(const dcp_verify_report *report);
+DCP_API dcp_status dcp_verify_report_unreadable(const dcp_verify_report *report, size_t index,
+                                                dcp_damage *out, dcp_error **error);
 DCP_API size_t dcp_verify_report_note_count(const dcp_verify_report *report);
 DCP_API const char *dcp_verify_report_note(const dcp_verify_report *report, size_t index);
 DCP_API void dcp_verify_report_free(dcp_verify_report *report);
 
 /** Reads every item and checks every checksum there is; goes on after damage. DCP_CORRUPT when
- *  there was any; *report (may be NULL, [owned]) is set in both cases. `table` and `cancel` may be
+ *  there was any; else DCP_UNSUPPORTED when items could not be read because their transform is not
+ *  known; *report (may be NULL, [owned]) is set in these cases too. `table` and `cancel` may be
  *  NULL. */
 DCP_API dcp_status dcp_checkpoint_verify(dcp_checkpoint *checkpoint, const dcp_verify_table *table,
                                          void *user_data, dcp_cancel *cancel,

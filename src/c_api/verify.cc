@@ -11,12 +11,16 @@ using dcp::c_api::Guard;
 
 struct dcp_verify_report : dcp::c_api::Handle {
   explicit dcp_verify_report(dcp::VerifySummary of) : summary(std::move(of)) {
-    for (const dcp::Damage& damage : summary.damage) {
-      errors.push_back(std::make_unique<dcp_error>(damage.status));
+    for (const dcp::Damage& place : summary.damage) {
+      damage_errors.push_back(std::make_unique<dcp_error>(place.status));
+    }
+    for (const dcp::Damage& place : summary.unreadable) {
+      unreadable_errors.push_back(std::make_unique<dcp_error>(place.status));
     }
   }
   dcp::VerifySummary summary;
-  std::vector<std::unique_ptr<dcp_error>> errors;  // one for each damage
+  std::vector<std::unique_ptr<dcp_error>> damage_errors;      // one for each damage
+  std::vector<std::unique_ptr<dcp_error>> unreadable_errors;  // one for each unreadable item
 };
 
 namespace {
@@ -27,6 +31,32 @@ void Describe(const dcp::Damage& damage, const dcp_error* error, dcp_damage* out
   out->file = damage.file.c_str();
   out->offset = damage.offset;
   out->error = error;
+}
+
+Status PlaceAt(const std::vector<dcp::Damage>& places,
+               const std::vector<std::unique_ptr<dcp_error>>& errors, size_t index,
+               dcp_damage* out) {
+  if (out == nullptr || out->struct_size != sizeof *out) {
+    return Error(Code::kInvalidArgument, "out is NULL, or its struct_size is not {}", sizeof *out);
+  }
+  if (index >= places.size()) {
+    return Error(Code::kInvalidArgument, "index {} of {}", index, places.size());
+  }
+  Describe(places[index], errors[index].get(), out);
+  return Status::Ok();
+}
+
+// What the whole verification comes to: `code` with the first place's details, or ok when there is
+// none.
+Status Outcome(Code code, const std::vector<dcp::Damage>& places) {
+  if (places.empty()) return Status::Ok();
+  const dcp::Damage& first = places.front();
+  return Status(code, places.size() == 1 ? first.status.message()
+                                         : fmt::format("{} (and {} more)", first.status.message(),
+                                                       places.size() - 1))
+      .WithDetail("file", first.file)
+      .WithDetail("tensor", first.name)
+      .WithDetail("offset", fmt::format("{}", first.offset));
 }
 
 }  // namespace
@@ -53,15 +83,19 @@ dcp_status dcp_verify_report_damage(const dcp_verify_report* report, size_t inde
                                     dcp_error** error) {
   return Guard(error, [&]() -> Status {
     DCP_RETURN_IF_ERROR(CheckHandle(report, "report"));
-    if (out == nullptr || out->struct_size != sizeof *out) {
-      return Error(Code::kInvalidArgument, "out is NULL, or its struct_size is not {}",
-                   sizeof *out);
-    }
-    if (index >= report->summary.damage.size()) {
-      return Error(Code::kInvalidArgument, "damage {} of {}", index, report->summary.damage.size());
-    }
-    Describe(report->summary.damage[index], report->errors[index].get(), out);
-    return Status::Ok();
+    return PlaceAt(report->summary.damage, report->damage_errors, index, out);
+  });
+}
+
+size_t dcp_verify_report_unreadable_count(const dcp_verify_report* report) {
+  return report == nullptr ? 0 : report->summary.unreadable.size();
+}
+
+dcp_status dcp_verify_report_unreadable(const dcp_verify_report* report, size_t index,
+                                        dcp_damage* out, dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    DCP_RETURN_IF_ERROR(CheckHandle(report, "report"));
+    return PlaceAt(report->summary.unreadable, report->unreadable_errors, index, out);
   });
 }
 
@@ -101,17 +135,8 @@ dcp_status dcp_checkpoint_verify(dcp_checkpoint* checkpoint, const dcp_verify_ta
     }
     auto summary = checkpoint->checkpoint->Verify(on_damage, token);
     if (!summary.ok()) return summary.status();
-    Status found;
-    if (!summary->damage.empty()) {
-      const dcp::Damage& first = summary->damage.front();
-      found = Status(Code::kCorrupt, summary->damage.size() == 1
-                                         ? first.status.message()
-                                         : fmt::format("{} (and {} more)", first.status.message(),
-                                                       summary->damage.size() - 1))
-                  .WithDetail("file", first.file)
-                  .WithDetail("tensor", first.name)
-                  .WithDetail("offset", fmt::format("{}", first.offset));
-    }
+    Status found = Outcome(Code::kCorrupt, summary->damage);
+    if (found.ok()) found = Outcome(Code::kUnsupported, summary->unreadable);
     if (report != nullptr) *report = new dcp_verify_report(*std::move(summary));
     return found;
   });

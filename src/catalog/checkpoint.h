@@ -34,6 +34,7 @@ struct VerifySummary {
   uint64_t items_without_checksum = 0;
   uint64_t bytes_checked = 0;
   std::vector<Damage> damage;
+  std::vector<Damage> unreadable;  // items behind a transform that is not known here: not checked
   std::vector<std::string> notes;  // stale or unknown files, strays in the metadata
 };
 

@@ -35,6 +35,12 @@ bool StopsVerification(const Status& status) {
   }
 }
 
+void SortByPlace(std::vector<Damage>* places) {
+  std::stable_sort(places->begin(), places->end(), [](const Damage& a, const Damage& b) {
+    return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+  });
+}
+
 class Verification {
  public:
   Verification(const Metadata& metadata, ItemReader* reader, const Store& store,
@@ -60,10 +66,8 @@ class Verification {
     DCP_RETURN_IF_ERROR(ReadItems());
     DCP_RETURN_IF_ERROR(progress_.End());
     DCP_RETURN_IF_ERROR(CheckNotReplaced());
-    std::stable_sort(summary_.damage.begin(), summary_.damage.end(),
-                     [](const Damage& a, const Damage& b) {
-                       return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
-                     });
+    SortByPlace(&summary_.damage);
+    SortByPlace(&summary_.unreadable);
     return std::move(summary_);
   }
 
@@ -129,6 +133,7 @@ class Verification {
     uint64_t size = (*file)->size();
     uint64_t taken = 0;  // end of the items so far
     const Item* before = nullptr;
+    std::vector<std::pair<uint64_t, const Item*>> gaps;  // where one begins, and what follows it
     for (size_t i = at; i < end; ++i) {
       const Location& location = items_[i].location();
       if (location.offset > size || location.length > size - location.offset) {
@@ -144,11 +149,46 @@ class Verification {
                                        PrintableName(items_[i].entry->name),
                                        PrintableName(FileName(items_[i]))));
       }
+      if (location.offset > taken) gaps.emplace_back(taken, &items_[i]);
       if (location.offset + location.length >= taken) {
         taken = location.offset + location.length;
         before = &items_[i];
       }
       readable->push_back(items_[i]);
+    }
+    // Where items are not where they are said to be, what lies between them is not padding.
+    if (summary_.damage.empty()) {
+      for (const auto& [begin, after] : gaps) {
+        DCP_RETURN_IF_ERROR(CheckGap(**file, *after, begin));
+      }
+    }
+    return Status::Ok();
+  }
+
+  // What libdcp leaves between two items, to align the second, is zeros and in no checksum.
+  // Other writers promise nothing about such bytes.
+  Status CheckGap(const ReadableFile& file, const Item& after, uint64_t begin) {
+    if (!metadata_.checksummed || metadata_.merged) return Status::Ok();
+    DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer, options_.pool->Acquire(options_.cancel));
+    for (uint64_t at = begin; at < after.location().offset;) {
+      const size_t size = std::min<uint64_t>(buffer.bytes().size(), after.location().offset - at);
+      const MutableBytes bytes = buffer.bytes().first(size);
+      Status status = file.ReadAt(at, bytes);
+      if (!status.ok()) status = Explain(status);
+      if (StopsVerification(status)) return status;
+      const auto changed =
+          std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; });
+      if (status.ok() && changed != bytes.end()) {
+        status = Error(Code::kCorrupt,
+                       "byte {} of {}, in the padding before the item of '{}', is not 0",
+                       at + static_cast<uint64_t>(changed - bytes.begin()),
+                       PrintableName(FileName(after)), PrintableName(after.entry->name));
+      }
+      if (!status.ok()) {
+        Add({"", FileName(after), at, status});
+        return Status::Ok();
+      }
+      at += size;
     }
     return Status::Ok();
   }
@@ -208,18 +248,30 @@ class Verification {
   Status ReadItem(const Item& item) {
     bool has_checksums = false;
     Status status = reader_->VerifyItem(*item.entry, item.chunk, options_, &has_checksums);
-    if (!status.ok()) {
+    const bool unreadable = BehindUnknownTransform(item, status);
+    if (!status.ok() && !unreadable) {
       status = Explain(status);
       if (StopsVerification(status)) return status;
       AddItemDamage(item, status);
     }
     {
       std::lock_guard lock(mutex_);
+      if (unreadable) {
+        summary_.unreadable.push_back(
+            {item.entry->name, FileName(item), item.location().offset, status});
+        return progress_.Advance(item.location().length, 1);
+      }
       ++summary_.items_checked;
       summary_.bytes_checked += item.location().length;
       if (status.ok() && !has_checksums) ++summary_.items_without_checksum;
     }
     return progress_.Advance(item.location().length, 1);
+  }
+
+  // Nothing can be said about such an item, unless its writer left a checksum of the encoded bytes.
+  bool BehindUnknownTransform(const Item& item, const Status& status) const {
+    return status.code() == Code::kUnsupported &&
+           !metadata_.transform_sets[item.location().transforms].empty();
   }
 
   // The metadata is read again for the first error, and once more at the end: not for each one.

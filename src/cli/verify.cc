@@ -9,6 +9,25 @@
 namespace dcp::cli {
 namespace {
 
+using PlaceAt = dcp_status (*)(const dcp_verify_report*, size_t, dcp_damage*, dcp_error**);
+
+std::vector<dcp_damage> Places(const dcp_verify_report* report, size_t count, PlaceAt at) {
+  std::vector<dcp_damage> places(count, dcp_damage{});
+  for (size_t i = 0; i < count; ++i) {
+    places[i].struct_size = sizeof(dcp_damage);
+    (void)at(report, i, &places[i], nullptr);
+  }
+  return places;
+}
+
+std::vector<dcp_damage> Damages(const dcp_verify_report* report) {
+  return Places(report, dcp_verify_report_damage_count(report), dcp_verify_report_damage);
+}
+
+std::vector<dcp_damage> Unreadable(const dcp_verify_report* report) {
+  return Places(report, dcp_verify_report_unreadable_count(report), dcp_verify_report_unreadable);
+}
+
 Json DamageJson(const dcp_damage& damage) {
   Json json;
   SetName(json, "name", std::string_view(damage.name, damage.name_size));
@@ -18,17 +37,20 @@ Json DamageJson(const dcp_damage& damage) {
   return json;
 }
 
-void PrintDamage(void* user_data, const dcp_damage* damage) {
-  auto* session = static_cast<Session*>(user_data);
-  session->bar().Clear();
+void PrintPlace(std::string_view label, const dcp_damage* damage) {
   std::string_view name(damage->name, damage->name_size);
   std::string place;
   if (damage->file[0] != '\0') {
     place = fmt::format(" in {}", Escape(damage->file));
     if (!name.empty()) place += fmt::format(" at {}", damage->offset);
   }
-  fmt::print("{} {}{}\n  {}\n", Coloured("damaged:", 31), name.empty() ? "the file" : Escape(name),
-             place, Escape(dcp_error_message(damage->error)));
+  fmt::print("{} {}{}\n  {}\n", label, name.empty() ? "the file" : Escape(name), place,
+             Escape(dcp_error_message(damage->error)));
+}
+
+void PrintDamage(void* user_data, const dcp_damage* damage) {
+  static_cast<Session*>(user_data)->bar().Clear();
+  PrintPlace(Coloured("damaged:", 31), damage);
   std::fflush(stdout);
 }
 
@@ -39,15 +61,12 @@ Json ReportJson(const Session& session, const std::string& path, const dcp_verif
   document["bytes"] = dcp_verify_report_bytes(report);
   document["unchecked_items"] = dcp_verify_report_unchecked(report);
   Json damages = Json::array();
-  for (size_t i = 0; i < dcp_verify_report_damage_count(report); ++i) {
-    dcp_damage damage = {};
-    damage.struct_size = sizeof damage;
-    if (dcp_verify_report_damage(report, i, &damage, nullptr) == DCP_OK) {
-      damages.push_back(DamageJson(damage));
-    }
-  }
+  for (const dcp_damage& damage : Damages(report)) damages.push_back(DamageJson(damage));
   document["damaged"] = !damages.empty();
   document["damages"] = std::move(damages);
+  Json unreadable = Json::array();
+  for (const dcp_damage& item : Unreadable(report)) unreadable.push_back(DamageJson(item));
+  document["unreadable"] = std::move(unreadable);
   Json notes = Json::array();
   for (size_t i = 0; i < dcp_verify_report_note_count(report); ++i) {
     notes.push_back(dcp_verify_report_note(report, i));
@@ -57,6 +76,8 @@ Json ReportJson(const Session& session, const std::string& path, const dcp_verif
 }
 
 void PrintSummary(const std::string& path, const dcp_verify_report* report, bool damaged) {
+  const std::vector<dcp_damage> unreadable = Unreadable(report);
+  for (const dcp_damage& item : unreadable) PrintPlace(Coloured("not checked:", 33), &item);
   for (size_t i = 0; i < dcp_verify_report_note_count(report); ++i) {
     fmt::print("note: {}\n", Escape(dcp_verify_report_note(report, i)));
   }
@@ -65,9 +86,15 @@ void PrintSummary(const std::string& path, const dcp_verify_report* report, bool
   std::string read =
       fmt::format("{}, {} read", Count(items, "item"), HumanBytes(dcp_verify_report_bytes(report)));
   if (unchecked > 0) read += fmt::format(", {} without a checksum", Count(unchecked, "item"));
+  if (!unreadable.empty()) {
+    read += fmt::format(", {} not checked: the transform is not known here",
+                        Count(unreadable.size(), "item"));
+  }
   if (damaged) {
     fmt::print("{} {}: {} in {}\n", Coloured("DAMAGED", 31), Escape(path),
                Count(dcp_verify_report_damage_count(report), "damaged place"), read);
+  } else if (!unreadable.empty()) {
+    fmt::print("{} {}: {}\n", Coloured("NOT CHECKED", 33), Escape(path), read);
   } else {
     fmt::print("{} {}: {}\n", Coloured("ok", 32), Escape(path), read);
   }
@@ -87,14 +114,15 @@ int RunVerify(Session& session, const std::string& path) {
                                  session.cancel(), Out(report), error);
   });
   session.bar().Clear();
+  if (report == nullptr) return session.Fail(failure);
   bool damaged = failure.status() == DCP_CORRUPT;
-  if ((failure && !damaged) || report == nullptr) return session.Fail(failure);
   if (session.json) {
     PrintJson(ReportJson(session, path, report.get()));
   } else {
     PrintSummary(path, report.get(), damaged);
   }
-  return damaged ? kDamagedOrDifferent : kFine;
+  if (damaged) return kDamagedOrDifferent;
+  return failure ? kUsageOrUnreadable : kFine;
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ class Merger {
       out_.storage_meta = std::move(rank.storage_meta);
       out_.version = std::move(rank.version);
       out_.checksummed = rank.checksummed;
+      out_.merged = true;
     }
     out_.checksummed = out_.checksummed && rank.checksummed;
     for (const std::string& note : rank.notes) {

@@ -88,6 +88,9 @@ struct Metadata {
   std::vector<std::string> notes;
   // True when a checksum trailer was there and matched (files of ours).
   bool checksummed = false;
+  // True when it comes from `__N.metadata` files: data files may then hold items of names that
+  // another rank has too, which no entry places.
+  bool merged = false;
 
   // Index into entries, or nullopt. By the table that BuildIndex makes (decoding and planning call
   // it), or, while the number of entries is another, by looking at every entry. Of several entries

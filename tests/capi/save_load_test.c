@@ -175,6 +175,7 @@ static void saves_loads_and_opens(void** unused) {
     assert_int_equal(dcp_verify_report_items(verified), 2);
     assert_int_equal(dcp_verify_report_unchecked(verified), 0);
     assert_int_equal(dcp_verify_report_damage_count(verified), 0);
+    assert_int_equal(dcp_verify_report_unreadable_count(verified), 0);
     dcp_verify_report_free(verified);
   }
   dcp_checkpoint_free(checkpoint);

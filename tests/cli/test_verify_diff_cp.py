@@ -38,6 +38,17 @@ def test_golden_checkpoints_verify(dcpctl, golden, case):
     assert dcpctl("verify", golden(case)).out.splitlines()[-1].startswith("ok ")
 
 
+def test_items_behind_an_unknown_transform_are_not_called_damaged(dcpctl, golden):
+    out = dcpctl("verify", golden("torch-2.15/w1/rot13"), code=2).out
+    assert "not checked: " in out and "stream.rot13" in out and "damaged" not in out
+    assert out.splitlines()[-1].startswith("NOT CHECKED ")
+    document = dcpctl("verify", golden("torch-2.15/w1/rot13"), "--json", code=2).json
+    assert document["damaged"] is False and document["damages"] == []
+    assert sorted(item["name"] for item in document["unreadable"]) == ["o", "s", "w"]
+    assert {item["error"]["status"] for item in document["unreadable"]} == {"UNSUPPORTED"}
+    assert document["items"] == 0
+
+
 def test_damage_is_named(dcpctl, copy_of):
     checkpoint = copy_of(FSDP2)
     file, offset = flip_in(dcpctl, checkpoint, "model.emb.weight")

@@ -68,6 +68,8 @@ inline Status WriteCheckpoint(Store& store, const std::vector<ValuePtr>& ranks,
       location.transforms = options.transforms.empty() ? 0 : 1;
       location.offset = outcome.items[i].offset;
       location.length = outcome.items[i].length;
+      location.crc32 = outcome.items[i].crc32;
+      location.has_crc32 = true;
     }
     metadata.files.insert(metadata.files.end(), outcome.files.begin(), outcome.files.end());
   }

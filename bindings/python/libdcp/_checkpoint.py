@@ -438,11 +438,18 @@ class Checkpoint(Mapping[str, Entry]):
         handle = self._handle()
         cancel = raw.dcp_cancel_new()
         tell = None if on_damage is None else lambda fields: on_damage(Damage(*fields))
-        items, unchecked, size, damage, notes = blocking(
+        items, unchecked, size, damage, notes, unreadable = blocking(
             lambda: raw.pydcp_verify(handle, tell, cancel),
             lambda: raw.dcp_cancel_request(cancel),
         )
-        report = VerifyReport(items, unchecked, size, [Damage(*each) for each in damage], notes)
+        report = VerifyReport(
+            items,
+            unchecked,
+            size,
+            [Damage(*each) for each in damage],
+            notes,
+            [Damage(*each) for each in unreadable],
+        )
         if raise_on_damage:
             report.raise_if_damaged()
         return report
@@ -535,8 +542,9 @@ def verify_checkpoint(
     context: Context | None = None,
 ) -> VerifyReport:
     """Reads every item and checks every checksum there is. Damage is reported, not raised, unless
-    ``raise_on_damage``; metadata that cannot be read is damage too. NotFoundError when there is no
-    checkpoint."""
+    ``raise_on_damage``; metadata that cannot be read is damage too. Items behind a transform that
+    is not known here stay unchecked, see ``VerifyReport.unreadable``. NotFoundError when there is
+    no checkpoint."""
     try:
         checkpoint = Checkpoint(where, transforms=transforms, progress=progress, context=context)
     except CorruptError as error:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from . import dcp_raw as raw
-from ._errors import CorruptError, Error
+from ._errors import CorruptError, Error, UnsupportedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,28 +59,40 @@ class Damage:
 @dataclasses.dataclass(frozen=True)
 class VerifyReport:
     """What a verification found. ``unchecked`` items had no checksum: they were read and found
-    well-formed only."""
+    well-formed only. ``unreadable`` ones lie behind a transform that is not known here, so that
+    nothing can be said about them; they are counted neither in ``items`` nor as damage."""
 
     items: int
     unchecked: int
     bytes: int
     damage: list[Damage]
     notes: list[str]
+    unreadable: list[Damage] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return not self.damage
+        """Whether everything could be checked and nothing is damaged."""
+        return not self.damage and not self.unreadable
 
     def __bool__(self) -> bool:
         return self.ok
 
     def raise_if_damaged(self) -> None:
-        """CorruptError that names the first damaged places."""
+        """CorruptError that names the first damaged places; UnsupportedError when there is no
+        damage but some items could not be checked."""
         if self.damage:
-            lines = "; ".join(str(damage) for damage in self.damage[:5])
-            more = f"; and {len(self.damage) - 5} more" if len(self.damage) > 5 else ""
-            first = self.damage[0]
-            raise CorruptError(
-                f"{len(self.damage)} damaged: {lines}{more}",
-                details={"file": first.file, "offset": str(first.offset), "tensor": first.name},
-            ) from first.error
+            raise _summed_up(CorruptError, "damaged", self.damage)
+        if self.unreadable:
+            raise _summed_up(UnsupportedError, "not checked", self.unreadable)
+
+
+def _summed_up(kind: type[Error], what: str, places: list[Damage]) -> Error:
+    lines = "; ".join(str(place) for place in places[:5])
+    more = f"; and {len(places) - 5} more" if len(places) > 5 else ""
+    first = places[0]
+    error = kind(
+        f"{len(places)} {what}: {lines}{more}",
+        details={"file": first.file, "offset": str(first.offset), "tensor": first.name},
+    )
+    error.__cause__ = first.error
+    return error

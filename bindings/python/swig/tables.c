@@ -411,6 +411,28 @@ static void verify_damage(void* self, const dcp_damage* damage) {
   pydcp_leave(gil);
 }
 
+/* A list of what `get` gives for 0 to count - 1; NULL with an exception set. */
+static PyObject* verify_places(const dcp_verify_report* report, size_t count,
+                               dcp_status (*get)(const dcp_verify_report*, size_t, dcp_damage*,
+                                                 dcp_error**)) {
+  PyObject* places = PyList_New(0);
+  for (size_t i = 0; places != NULL && i < count; i++) {
+    dcp_damage place = {0};
+    place.struct_size = sizeof place;
+    dcp_error* error = NULL;
+    dcp_status got = get(report, i, &place, &error);
+    PyObject* entry = NULL;
+    if (got == DCP_OK) {
+      entry = pydcp_damage(&place);
+    } else {
+      pydcp_raise(got, error, NULL);
+    }
+    if (entry == NULL || PyList_Append(places, entry) != 0) Py_CLEAR(places);
+    Py_XDECREF(entry);
+  }
+  return places;
+}
+
 PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_cancel* cancel) {
   dcp_verify_table table = {0};
   table.struct_size = sizeof table;
@@ -425,26 +447,16 @@ PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_canc
   status = dcp_checkpoint_verify(checkpoint, none ? NULL : &table, none ? NULL : on_damage, cancel,
                                  &report, &error);
   PyEval_RestoreThread(thread);
-  if (status != DCP_OK && (status != DCP_CORRUPT || report == NULL)) {
+  if (status != DCP_OK && report == NULL) {
     dcp_verify_report_free(report);
     pydcp_raise(status, error, NULL);
     return NULL;
   }
   dcp_error_free(error);
-  PyObject* damages = PyList_New(0);
-  for (size_t i = 0; damages != NULL && i < dcp_verify_report_damage_count(report); i++) {
-    dcp_damage damage = {0};
-    damage.struct_size = sizeof damage;
-    dcp_status got = dcp_verify_report_damage(report, i, &damage, &error);
-    PyObject* entry = NULL;
-    if (got == DCP_OK) {
-      entry = pydcp_damage(&damage);
-    } else {
-      pydcp_raise(got, error, NULL);
-    }
-    if (entry == NULL || PyList_Append(damages, entry) != 0) Py_CLEAR(damages);
-    Py_XDECREF(entry);
-  }
+  PyObject* damages =
+      verify_places(report, dcp_verify_report_damage_count(report), dcp_verify_report_damage);
+  PyObject* unreadable = verify_places(report, dcp_verify_report_unreadable_count(report),
+                                       dcp_verify_report_unreadable);
   PyObject* notes = PyList_New(0);
   for (size_t i = 0; notes != NULL && i < dcp_verify_report_note_count(report); i++) {
     PyObject* note = pydcp_string_out(dcp_verify_report_note(report, i));
@@ -452,12 +464,14 @@ PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_canc
     Py_XDECREF(note);
   }
   PyObject* result = NULL;
-  if (damages != NULL && notes != NULL) {
-    result = Py_BuildValue("(KKKOO)", (unsigned long long)dcp_verify_report_items(report),
+  if (damages != NULL && unreadable != NULL && notes != NULL) {
+    result = Py_BuildValue("(KKKOOO)", (unsigned long long)dcp_verify_report_items(report),
                            (unsigned long long)dcp_verify_report_unchecked(report),
-                           (unsigned long long)dcp_verify_report_bytes(report), damages, notes);
+                           (unsigned long long)dcp_verify_report_bytes(report), damages, notes,
+                           unreadable);
   }
   Py_XDECREF(damages);
+  Py_XDECREF(unreadable);
   Py_XDECREF(notes);
   dcp_verify_report_free(report);
   return result;

@@ -83,3 +83,12 @@ def test_slices_of_stock_files_are_reported_as_unverified(tmp_path):
     with libdcp.open(tmp_path) as checkpoint:
         same(checkpoint["p16"][0:1], part)
         assert checkpoint.bytes_unverified == 0
+
+
+def test_unknown_transform_is_no_damage():
+    report = libdcp.verify(GOLDEN / "torch-2.15/w1/rot13/ckpt")
+    assert not report.ok and not report.damage and report.items == 0
+    assert sorted(item.name for item in report.unreadable) == ["o", "s", "w"]
+    assert all(isinstance(item.error, libdcp.UnsupportedError) for item in report.unreadable)
+    with pytest.raises(libdcp.UnsupportedError, match="not checked"):
+        report.raise_if_damaged()

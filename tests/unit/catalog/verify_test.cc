@@ -151,6 +151,96 @@ std::string LiesInTheMetadata() {
   return {};
 }
 
+// Padding lies in no item, so in no checksum: that it is zeros is all there is to check.
+std::string PaddingIsChecked() {
+  std::shared_ptr<Store> store = NewMemoryStore();
+  CHECK_OK(WriteCheckpoint(*store, {SampleState(1, 1100)}));  // more than 1 MiB: aligned
+  auto opened = Checkpoint::Open(store, OpenOptions(), std::make_shared<Engine>());
+  CHECK_OK(opened);
+  std::vector<std::pair<uint64_t, uint64_t>> items;
+  for (const Entry& entry : (*opened)->metadata().entries) {
+    items.emplace_back(entry.locations[0].offset, entry.locations[0].length);
+  }
+  std::sort(items.begin(), items.end());
+  uint64_t end = 0, gaps = 0;
+  for (const auto& [offset, length] : items) {
+    for (uint64_t at : {end, offset - 1}) {
+      if (offset == end) break;
+      ++gaps;
+      CHECK_OK(FlipByte(*store, "__0_0.distcp", at));
+      auto verified = VerifyIn(store);
+      CHECK_OK(verified);
+      CHECK_THAT(verified->damage.size() == 1);
+      CHECK_THAT(verified->damage[0].status.message().find(
+                     fmt::format("byte {} of __0_0.distcp", at)) == 0);
+      CHECK_OK(FlipByte(*store, "__0_0.distcp", at));
+    }
+    end = offset + length;
+  }
+  CHECK_THAT(gaps > 0);
+  auto verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty());
+  return {};
+}
+
+class Flipped final : public Transform {
+ public:
+  std::string_view name() const override { return "stream.flipped"; }
+  std::string_view version() const override { return "1"; }
+  Result<std::unique_ptr<TransformStream>> NewEncoder() const override {
+    return std::unique_ptr<TransformStream>(std::make_unique<Stream>());
+  }
+  Result<std::unique_ptr<TransformStream>> NewDecoder(std::string_view) const override {
+    return NewEncoder();
+  }
+
+ private:
+  struct Stream final : TransformStream {
+    Status Push(Bytes in, const ByteSink& out) override {
+      std::string bytes(AsText(in));
+      for (char& byte : bytes) byte = static_cast<char>(~byte);
+      return out(AsBytes(bytes));
+    }
+    Status Finish(const ByteSink&) override { return Status::Ok(); }
+  };
+};
+
+// Without the transform, items are checked by the checksum of their bytes in the file; where there
+// is none, nothing is said about them, and that is not damage.
+std::string UnknownTransforms() {
+  WrittenOptions options;
+  options.transforms = {std::make_shared<Flipped>()};
+  auto verified = VerifyIn(Written(options));
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty() && verified->unreadable.empty());
+  CHECK_THAT(verified->items_checked == 7 && verified->items_without_checksum == 0);
+
+  options.change = [](Metadata& metadata) {
+    for (Entry& entry : metadata.entries) {
+      if (entry.kind == EntryKind::kTensor) entry.locations[0].has_crc32 = false;
+    }
+  };
+  std::shared_ptr<Store> store = Written(options);
+  verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty());
+  CHECK_THAT(verified->unreadable.size() == 4 && verified->items_checked == 3);
+  CHECK_CODE(verified->unreadable[0].status, Code::kUnsupported);
+  CHECK_THAT(verified->unreadable[0].status.message().find("stream.flipped/1") !=
+             std::string::npos);
+  CHECK_THAT(std::is_sorted(verified->unreadable.begin(), verified->unreadable.end(),
+                            [](const Damage& a, const Damage& b) { return a.offset < b.offset; }));
+
+  auto engine = std::make_shared<Engine>();
+  CHECK_OK(engine->transforms->Add(options.transforms[0]));
+  verified = VerifyIn(store, engine);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty() && verified->unreadable.empty());
+  CHECK_THAT(verified->items_checked == 7);
+  return {};
+}
+
 std::string OtherFilesAreNoted() {
   std::shared_ptr<Store> store = Written();
   for (std::string_view name : {"__0_0.g7.distcp", "__0.metadata", "notes.txt"}) {
@@ -203,6 +293,8 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::EveryDamagedItemIsNamed>),
       cmocka_unit_test(dcp::Checked<dcp::MissingAndShortFiles>),
       cmocka_unit_test(dcp::Checked<dcp::LiesInTheMetadata>),
+      cmocka_unit_test(dcp::Checked<dcp::PaddingIsChecked>),
+      cmocka_unit_test(dcp::Checked<dcp::UnknownTransforms>),
       cmocka_unit_test(dcp::Checked<dcp::OtherFilesAreNoted>),
       cmocka_unit_test(dcp::Checked<dcp::WhatStopsIt>),
   };
