@@ -379,7 +379,8 @@ DCP_API dcp_status dcp_value_sharded_tensor(int32_t dtype, int32_t ndim,
 DCP_API dcp_status dcp_value_opaque(const char *global_name, const void *pickled, size_t size,
                                     dcp_value **out, dcp_error **error);
 /** `arguments` is a tuple, or NULL for the global by itself; `state` may be NULL. DCP_UNSUPPORTED
- *  unless the global is on the list in docs/format.md. */
+ *  unless the global is on the list in docs/format.md: plain constructors, and numpy's
+ *  _reconstruct and scalar, for arrays of types that torch lacks. */
 DCP_API dcp_status dcp_value_constructed(const char *global_name, const dcp_value *arguments,
                                          const dcp_value *state, dcp_value **out,
                                          dcp_error **error);

@@ -49,8 +49,8 @@ Result<PooledBuffer> BufferPool::TakeLocked() {
     buffer.data_ = free_.back();
     free_.pop_back();
   } else if (all_.size() < capacity_) {
-    void* data = mmap(nullptr, buffer_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    void* data =
+        mmap(nullptr, buffer_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
       return Error(Code::kOutOfMemory, "no memory for an I/O buffer of {} bytes", buffer_size_);
     }

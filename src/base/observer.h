@@ -17,8 +17,14 @@ class LogSink {
   virtual void Log(LogLevel level, std::string_view message) = 0;  // any thread
 };
 
-enum class ProgressPhase : int32_t { kPlan = 1, kStage = 2, kWrite = 3, kCommit = 4, kRead = 5,
-                                     kVerify = 6 };
+enum class ProgressPhase : int32_t {
+  kPlan = 1,
+  kStage = 2,
+  kWrite = 3,
+  kCommit = 4,
+  kRead = 5,
+  kVerify = 6
+};
 
 struct ProgressEvent {
   ProgressPhase phase;

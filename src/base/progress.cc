@@ -40,16 +40,15 @@ Status Progress::Report(bool force) {
   if (!force) {
     int64_t now = NowNs();
     int64_t due = next_report_ns_.load(std::memory_order_relaxed);
-    if (now < due ||
-        !next_report_ns_.compare_exchange_strong(due, now + kIntervalNs,
-                                                 std::memory_order_relaxed)) {
+    if (now < due || !next_report_ns_.compare_exchange_strong(due, now + kIntervalNs,
+                                                              std::memory_order_relaxed)) {
       return Status::Ok();
     }
   }
   std::lock_guard lock(report_mutex_);
   if (!failed_.ok()) return failed_;
-  failed_ = sink_->Update({phase_, bytes_done_.load(), bytes_total_, items_done_.load(),
-                           items_total_});
+  failed_ =
+      sink_->Update({phase_, bytes_done_.load(), bytes_total_, items_done_.load(), items_total_});
   return failed_;
 }
 

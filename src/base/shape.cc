@@ -11,7 +11,8 @@ Result<int64_t> NumElements(Dims sizes) {
   bool empty = false;
   bool overflow = false;
   for (int64_t size : sizes) {
-    if (size < 0) return Error(Code::kInvalidArgument, "negative size in shape {}", ToString(sizes));
+    if (size < 0)
+      return Error(Code::kInvalidArgument, "negative size in shape {}", ToString(sizes));
     if (size == 0) empty = true;
     if (!CheckedMul(count, std::max<int64_t>(size, 1), &count)) overflow = true;
   }

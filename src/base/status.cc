@@ -8,24 +8,42 @@ namespace dcp {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kOk: return "OK";
-    case Code::kInvalidArgument: return "INVALID_ARGUMENT";
-    case Code::kNotFound: return "NOT_FOUND";
-    case Code::kAlreadyExists: return "ALREADY_EXISTS";
-    case Code::kIo: return "IO";
-    case Code::kCorrupt: return "CORRUPT";
-    case Code::kTimeout: return "TIMEOUT";
-    case Code::kCancelled: return "CANCELLED";
-    case Code::kCallback: return "CALLBACK";
-    case Code::kRankFailed: return "RANK_FAILED";
-    case Code::kInternal: return "INTERNAL";
-    case Code::kUnsupported: return "UNSUPPORTED";
-    case Code::kOutOfMemory: return "OUT_OF_MEMORY";
-    case Code::kForked: return "FORKED";
-    case Code::kReplaced: return "REPLACED";
-    case Code::kOutcomeUnknown: return "OUTCOME_UNKNOWN";
-    case Code::kMismatch: return "MISMATCH";
-    case Code::kLimit: return "LIMIT";
+    case Code::kOk:
+      return "OK";
+    case Code::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case Code::kIo:
+      return "IO";
+    case Code::kCorrupt:
+      return "CORRUPT";
+    case Code::kTimeout:
+      return "TIMEOUT";
+    case Code::kCancelled:
+      return "CANCELLED";
+    case Code::kCallback:
+      return "CALLBACK";
+    case Code::kRankFailed:
+      return "RANK_FAILED";
+    case Code::kInternal:
+      return "INTERNAL";
+    case Code::kUnsupported:
+      return "UNSUPPORTED";
+    case Code::kOutOfMemory:
+      return "OUT_OF_MEMORY";
+    case Code::kForked:
+      return "FORKED";
+    case Code::kReplaced:
+      return "REPLACED";
+    case Code::kOutcomeUnknown:
+      return "OUTCOME_UNKNOWN";
+    case Code::kMismatch:
+      return "MISMATCH";
+    case Code::kLimit:
+      return "LIMIT";
   }
   return "UNKNOWN";
 }

@@ -104,8 +104,8 @@ Status ErrnoError(int error_number, std::string_view action, std::string_view pa
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}           // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {}   // NOLINT: implicit by design; not OK
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit by design; not OK
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
   T& operator*() & { return *value_; }
@@ -124,8 +124,8 @@ class [[nodiscard]] Result {
 #define DCP_CONCAT_INNER_(a, b) a##b
 #define DCP_CONCAT_(a, b) DCP_CONCAT_INNER_(a, b)
 
-#define DCP_RETURN_IF_ERROR(expression)                      \
-  do {                                                       \
+#define DCP_RETURN_IF_ERROR(expression)                                                  \
+  do {                                                                                   \
     if (::dcp::Status dcp_status_ = (expression); !dcp_status_.ok()) return dcp_status_; \
   } while (false)
 

@@ -56,6 +56,12 @@ dcp::Result<std::vector<ValuePtr>> Collect(const dcp_value* const* items, size_t
   return values;
 }
 
+// numpy arrays and scalars of types that torch lacks have no other form.
+bool StaysConstructed(const dcp::KnownGlobal& global) {
+  return global.form == dcp::GlobalForm::kPlain || global.form == dcp::GlobalForm::kNumpyArray ||
+         global.form == dcp::GlobalForm::kNumpyScalar;
+}
+
 dcp::Result<ValuePtr> MakeText(int32_t kind, const void* bytes, size_t size) {
   if (size > 0 && bytes == nullptr) return Error(Code::kInvalidArgument, "bytes is NULL");
   std::string text(static_cast<const char*>(bytes), size);
@@ -264,7 +270,7 @@ dcp_status dcp_value_constructed(const char* global_name, const dcp_value* argum
     const dcp::KnownGlobal* known = dcp::FindKnownGlobal(global_name);
     const uint8_t wanted =
         arguments == nullptr ? dcp::kGlobalName : dcp::kGlobalCall | dcp::kGlobalNew;
-    if (known == nullptr || known->form != dcp::GlobalForm::kPlain || !(known->uses & wanted) ||
+    if (known == nullptr || !StaysConstructed(*known) || !(known->uses & wanted) ||
         (state != nullptr && !(known->uses & dcp::kGlobalState))) {
       return Error(Code::kUnsupported, "'{}' is not on the list of plain constructors",
                    dcp::PrintableName(global_name))

@@ -179,10 +179,10 @@ class Verification {
       const auto changed =
           std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; });
       if (status.ok() && changed != bytes.end()) {
-        status = Error(Code::kCorrupt,
-                       "byte {} of {}, in the padding before the item of '{}', is not 0",
-                       at + static_cast<uint64_t>(changed - bytes.begin()),
-                       PrintableName(FileName(after)), PrintableName(after.entry->name));
+        status =
+            Error(Code::kCorrupt, "byte {} of {}, in the padding before the item of '{}', is not 0",
+                  at + static_cast<uint64_t>(changed - bytes.begin()),
+                  PrintableName(FileName(after)), PrintableName(after.entry->name));
       }
       if (!status.ok()) {
         Add({"", FileName(after), at, status});

@@ -15,8 +15,19 @@
 namespace dcp::pickle {
 
 enum class NodeKind : uint8_t {
-  kNone, kBool, kInt, kBigInt, kFloat, kString, kBytes, kByteArray,
-  kTuple, kList, kDict, kSet, kFrozenSet,
+  kNone,
+  kBool,
+  kInt,
+  kBigInt,
+  kFloat,
+  kString,
+  kBytes,
+  kByteArray,
+  kTuple,
+  kList,
+  kDict,
+  kSet,
+  kFrozenSet,
   kGlobal,        // module and name
   kReduce,        // callee(*arguments), with state, appended items and set items
   kNewObject,     // callee.__new__(callee, *arguments[, **keywords]), likewise
@@ -47,7 +58,7 @@ class Graph {
 
   NodeKind kind(NodeId node) const;
   bool AsBool(NodeId node) const;
-  int64_t AsInt(NodeId node) const;     // kInt only; larger integers are kBigInt
+  int64_t AsInt(NodeId node) const;  // kInt only; larger integers are kBigInt
   double AsFloat(NodeId node) const;
   // kString: UTF-8 with surrogates as they stand; kBytes, kByteArray; kBigInt: two's complement
   // little-endian, longer than 8 bytes. Borrowed from the input or the graph.
@@ -58,10 +69,10 @@ class Graph {
   std::span<const NodeId> Items(NodeId node) const;
   // kDict, kReduce, kNewObject: key, value, key, value, ... in insertion order, repeats kept.
   std::span<const NodeId> Pairs(NodeId node) const;
-  NodeId Callee(NodeId node) const;      // kReduce, kNewObject
-  NodeId Arguments(NodeId node) const;   // kReduce, kNewObject: a tuple; kPersistentId: anything
-  NodeId Keywords(NodeId node) const;    // NEWOBJ_EX's dict, else kNoNode
-  NodeId State(NodeId node) const;       // BUILD's operand, else kNoNode
+  NodeId Callee(NodeId node) const;     // kReduce, kNewObject
+  NodeId Arguments(NodeId node) const;  // kReduce, kNewObject: a tuple; kPersistentId: anything
+  NodeId Keywords(NodeId node) const;   // NEWOBJ_EX's dict, else kNoNode
+  NodeId State(NodeId node) const;      // BUILD's operand, else kNoNode
 
   // Shorthands for readers.
   bool IsGlobal(NodeId node, std::string_view module, std::string_view name) const;

@@ -22,7 +22,8 @@ class Writer {
   void BigInt(std::string_view twos_complement);  // LONG1 / LONG4
   void Float(double value);
   void String(std::string_view utf8);  // SHORT_BINUNICODE (4), BINUNICODE, BINUNICODE8 (4)
-  void BytesValue(std::string_view bytes);  // protocol 4: BINBYTES; 2: _codecs.encode(str, 'latin1')
+  void BytesValue(
+      std::string_view bytes);  // protocol 4: BINBYTES; 2: _codecs.encode(str, 'latin1')
   void EmptyTuple();
   void EmptyList();
   void EmptyDict();
@@ -36,7 +37,7 @@ class Writer {
   void Appends();
   void SetItem();
   void SetItems();
-  void AddItems();  // protocol 4 only, to an EMPTY_SET
+  void AddItems();                                              // protocol 4 only, to an EMPTY_SET
   void Global(std::string_view module, std::string_view name);  // memoised: written once, then got
   void Reduce();
   void NewObject();

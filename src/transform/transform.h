@@ -63,7 +63,8 @@ class EncodeChain {
   std::vector<std::unique_ptr<TransformStream>> stages_;
 };
 // What _StorageInfo.transform_descriptors holds for these transforms.
-std::vector<std::string> DescriptorsFor(std::span<const std::shared_ptr<const Transform>> transforms);
+std::vector<std::string> DescriptorsFor(
+    std::span<const std::shared_ptr<const Transform>> transforms);
 
 // Undoes the descriptors of one item, as written by EncodeChain, over the whole of `encoded`.
 // kLimit when more than `max_size` bytes come out.

@@ -16,11 +16,32 @@ namespace dcp {
 
 // The numbers are part of the C ABI (dcp_value_kind). Append only.
 enum class ValueKind : int32_t {
-  kNone = 1, kBool = 2, kInt = 3, kFloat = 4, kComplex = 5, kString = 6, kBytes = 7,
-  kByteArray = 8, kList = 9, kTuple = 10, kDict = 11, kOrderedDict = 12, kSet = 13,
-  kFrozenSet = 14, kSize = 15, kDType = 16, kDevice = 17, kLayout = 18, kMemoryFormat = 19,
-  kTensor = 20, kShardedTensor = 21, kOpaque = 22, kPath = 23, kNumpyArray = 24,
-  kNumpyScalar = 25, kConstructed = 26,
+  kNone = 1,
+  kBool = 2,
+  kInt = 3,
+  kFloat = 4,
+  kComplex = 5,
+  kString = 6,
+  kBytes = 7,
+  kByteArray = 8,
+  kList = 9,
+  kTuple = 10,
+  kDict = 11,
+  kOrderedDict = 12,
+  kSet = 13,
+  kFrozenSet = 14,
+  kSize = 15,
+  kDType = 16,
+  kDevice = 17,
+  kLayout = 18,
+  kMemoryFormat = 19,
+  kTensor = 20,
+  kShardedTensor = 21,
+  kOpaque = 22,
+  kPath = 23,
+  kNumpyArray = 24,
+  kNumpyScalar = 25,
+  kConstructed = 26,
 };
 
 class Value;

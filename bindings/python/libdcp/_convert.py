@@ -18,6 +18,7 @@ from typing import Any, Callable
 import numpy as np
 
 from . import dcp_raw as raw
+from . import _numpy_objects as numpy_forms
 from ._errors import Error, make_error
 from ._types import (
     Constructed,
@@ -263,7 +264,11 @@ def encode_other(value: Any, descend: int) -> tuple[Any, ...]:
     if known is not None:
         return _AS_CONSTRUCTED, known[0], known[1](value), None
     if isinstance(value, np.dtype):
-        return _AS_CONSTRUCTED, "numpy.dtype", (value.str,), None
+        return (_AS_CONSTRUCTED, *numpy_forms.dtype_call(value))
+    if isinstance(value, np.generic):
+        return (_AS_CONSTRUCTED, *numpy_forms.scalar_call(value))
+    if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+        return (_AS_CONSTRUCTED, *numpy_forms.array_call(value))
     raise TypeError(
         f"an object of class {cls.__module__}.{cls.__qualname__} has no plain form; wrap it in "
         "libdcp.Opaque.of(...) to store it pickled, or store what it is made of"
@@ -313,7 +318,6 @@ def _allowed() -> dict[str, Callable[..., Any]]:
         "fractions.Fraction": fractions.Fraction,
         "collections.Counter": collections.Counter,
         "collections.deque": collections.deque,
-        "numpy.dtype": _numpy_dtype,
     }
     for module in ("builtins", "__builtin__"):
         table[f"{module}.range"] = _small_range
@@ -327,16 +331,6 @@ def _small_range(*arguments: Any) -> Any:
     if all(type(argument) is int for argument in arguments):
         return range(*arguments)
     raise TypeError("range takes integers")
-
-
-def _numpy_dtype(name: Any, *_: Any) -> Any:
-    """numpy.dtype of a plain element type: no structured, object or sub-array types."""
-    if not isinstance(name, str) or len(name) > 32:
-        raise TypeError("not a plain dtype")
-    dtype = np.dtype(name)
-    if dtype.hasobject or dtype.fields is not None or dtype.subdtype is not None:
-        raise TypeError("not a plain dtype")
-    return dtype
 
 
 _ALLOWED = _allowed()
@@ -360,11 +354,17 @@ def _construct(
             return _uuid(arguments, state)
         if name == "collections.defaultdict":
             return _default_dict(arguments, added)
+        if name == numpy_forms.DTYPE:
+            return numpy_forms.make_dtype(arguments, state, has_state)
+        if name == numpy_forms.RECONSTRUCT and has_state:
+            return numpy_forms.make_array(state)
+        if name == numpy_forms.BUFFER:
+            return numpy_forms.make_from_buffer(arguments)
+        if name == numpy_forms.SCALAR:
+            return numpy_forms.make_scalar(arguments)
         make = _ALLOWED.get(name)
         if make is None:
             return as_data
-        if name == "numpy.dtype" and has_state:
-            return _with_byte_order(_numpy_dtype(*arguments), state)
         if has_state and state not in (None, (), {}):
             return as_data
         made = make(*arguments)
@@ -384,14 +384,6 @@ def _default_dict(arguments: tuple[Any, ...], added: list[Any]) -> Any:
     if not (factory is None or id(factory) in _NAMED) or type(content) is not dict:
         raise TypeError("not a plain defaultdict")
     return collections.defaultdict(factory, list(content.items()) + added)
-
-
-def _with_byte_order(dtype: Any, state: Any) -> Any:
-    if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "=", "|"):
-        raise TypeError("not the state of a plain dtype")
-    if len(state) > 4 and (state[2] is not None or state[3] is not None or state[4] is not None):
-        raise TypeError("not the state of a plain dtype")
-    return dtype if state[1] == "|" else dtype.newbyteorder(state[1])
 
 
 def _uuid(arguments: tuple[Any, ...], state: Any) -> uuid.UUID:

@@ -235,18 +235,29 @@ static int describe_array(PyObject* array, dcp_tensor_view* view, int64_t* shape
   return odd ? 1 : 0;
 }
 
+static dcp_value* encode_other(encoder* e, PyObject* object, int descend, const place* at);
+
+/* An array or scalar of a dtype that torch lacks: stored as an object, as stock does. */
+static dcp_value* encode_numpy_object(encoder* e, PyObject* array, int32_t kind, const place* at) {
+  PyObject* object = array;
+  Py_INCREF(object);
+  if (kind == DCP_VALUE_NUMPY_SCALAR) {
+    PyObject* whole = PyTuple_New(0);
+    Py_SETREF(object, whole != NULL ? PyObject_GetItem(array, whole) : NULL);
+    Py_XDECREF(whole);
+    if (object == NULL) return add_place(at);
+  }
+  dcp_value* value = encode_other(e, object, 0, at);
+  Py_DECREF(object);
+  return value;
+}
+
 FLAT static dcp_value* encode_array(encoder* e, PyObject* array, int32_t kind, const place* at) {
   dcp_tensor_view view;
   int64_t shape[kMaxDims], strides[kMaxDims];
   int writable = 0;
   int how = describe_array(array, &view, shape, strides, &writable);
   if (how < 0) return add_place(at);
-  if (how != 0 && e->target && kind == DCP_VALUE_TENSOR) {
-    return refuse(at, PyExc_ValueError,
-                  how == 2 ? "an array of this dtype cannot be loaded into"
-                           : "an array of foreign byte order or with negative strides cannot be "
-                             "loaded into");
-  }
   PyObject* held = array;
   Py_INCREF(held);
   if (how != 0) {
@@ -255,16 +266,13 @@ FLAT static dcp_value* encode_array(encoder* e, PyObject* array, int32_t kind, c
     how = describe_array(held, &view, shape, strides, &writable);
     if (how != 0) {
       Py_DECREF(held);
-      if (how < 0) return add_place(at);
-      PyObject* dtype = PyObject_GetAttrString(array, "dtype");
-      PyObject* path = path_of(at);
-      if (dtype != NULL && path != NULL) {
-        PyErr_Format(PyExc_TypeError, "%U: numpy dtype %R has no counterpart in torch", path,
-                     dtype);
-      }
-      Py_XDECREF(dtype);
-      Py_XDECREF(path);
-      return NULL;
+      return how < 0 ? add_place(at) : encode_numpy_object(e, array, kind, at);
+    }
+    if (e->target && kind == DCP_VALUE_TENSOR) {
+      Py_DECREF(held);
+      return refuse(at, PyExc_ValueError,
+                    "an array of foreign byte order or with negative strides cannot be loaded "
+                    "into");
     }
   }
   if (e->target && kind == DCP_VALUE_TENSOR && !writable) {
