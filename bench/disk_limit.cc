@@ -2,37 +2,56 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <thread>
-#include <vector>
 
 namespace dcp::bench {
 namespace {
 
-constexpr size_t kBlock = 16 << 20;
 constexpr size_t kHugePage = 2 << 20;
 constexpr int kThreads = 4;
 
-struct FreeMemory {
-  void operator()(void* memory) const { std::free(memory); }
-};
+// Calls transfer(offset, memory) for each block of `bytes`, one thread for each memory. Zero, or
+// the errno of a failure.
+template <typename Transfer>
+int ForEachBlock(uint64_t bytes, const DiskBlocks& blocks, Transfer transfer) {
+  std::atomic<uint64_t> next = 0;
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> threads;
+  for (const auto& memory : blocks.memories()) {
+    threads.emplace_back([&] {
+      for (;;) {
+        uint64_t offset = next++ * DiskBlocks::kSize;
+        if (offset >= bytes || failed != 0) return;
+        if (int error_number = transfer(offset, memory.get())) failed = error_number;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return failed;
+}
 
-using Memory = std::unique_ptr<char, FreeMemory>;
+// What a transfer of `size` bytes that returned `moved` means: zero or an errno.
+int Outcome(ssize_t moved, size_t size) {
+  if (moved < 0) return errno;
+  return static_cast<size_t>(moved) == size ? 0 : EIO;
+}
 
-// A block of bytes that a disk cannot squeeze, in huge pages: small ones would halve the rate.
-Memory RandomBlock(uint64_t seed) {
-  Memory memory(static_cast<char*>(std::aligned_alloc(kHugePage, kBlock)));
+std::unique_ptr<char, FreeMemory> RandomBlock(uint64_t seed) {
+  // Huge pages: small ones would halve the rate.
+  std::unique_ptr<char, FreeMemory> memory(
+      static_cast<char*>(std::aligned_alloc(kHugePage, DiskBlocks::kSize)));
   if (memory == nullptr) return memory;
-  madvise(memory.get(), kBlock, MADV_HUGEPAGE);
+  madvise(memory.get(), DiskBlocks::kSize, MADV_HUGEPAGE);
   uint64_t state = 0x9e3779b97f4a7c15u * seed;
-  for (size_t at = 0; at < kBlock; at += sizeof state) {
+  for (size_t at = 0; at < DiskBlocks::kSize; at += sizeof state) {
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
@@ -41,68 +60,95 @@ Memory RandomBlock(uint64_t seed) {
   return memory;
 }
 
-// Calls transfer(block number, memory) for each block, one thread for each memory. False after a
-// failure.
-template <typename Transfer>
-bool ForEachBlock(uint64_t blocks, const std::vector<Memory>& memories, Transfer transfer) {
-  std::atomic<uint64_t> next = 0;
-  std::atomic<bool> failed = false;
-  std::vector<std::thread> threads;
-  for (const Memory& memory : memories) {
-    threads.emplace_back([&] {
-      for (uint64_t block = next++; block < blocks && !failed; block = next++) {
-        if (!transfer(block, memory.get())) failed = true;
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  return !failed;
-}
-
 double Seconds(std::chrono::steady_clock::time_point from) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
 }
 
 }  // namespace
 
-bool MeasureDisk(const std::string& folder, uint64_t bytes, DiskLimit* out, std::string* error) {
-  uint64_t blocks = (bytes + kBlock - 1) / kBlock;
+DiskBlocks::DiskBlocks() {
+  for (int i = 1; i <= kThreads; ++i) {
+    memories_.push_back(RandomBlock(static_cast<uint64_t>(i)));
+    if (memories_.back() == nullptr) return;
+  }
+}
+
+std::unique_ptr<DiskFile> DiskFile::Make(const std::string& folder, std::string* error) {
   std::string path = folder + "/.disk_limit.XXXXXX";
   int plain = mkstemp(path.data());
   if (plain < 0) {
     *error = "cannot create a file in " + folder + ": " + std::strerror(errno);
-    return false;
+    return nullptr;
   }
   int fd = open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
   unlink(path.c_str());
-  out->bytes = blocks * kBlock;
-  out->direct = fd >= 0;
-  if (!out->direct) fd = dup(plain);
-  close(plain);
+  bool direct = fd >= 0;
+  if (direct) {
+    close(plain);
+  } else {
+    fd = plain;
+  }
+  return std::unique_ptr<DiskFile>(new DiskFile(fd, direct, 0, "the disk of " + folder));
+}
 
-  std::vector<Memory> memories;
-  for (int i = 0; i < kThreads; ++i) memories.push_back(RandomBlock(static_cast<uint64_t>(i) + 1));
-  if (memories.back() == nullptr) {
-    *error = "no memory for the blocks to write";
-    close(fd);
+std::unique_ptr<DiskFile> DiskFile::Open(const std::string& path, std::string* error) {
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+  bool direct = fd >= 0;
+  if (!direct) fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat facts = {};
+  if (fd < 0 || fstat(fd, &facts) != 0) {
+    *error = "cannot open " + path + ": " + std::strerror(errno);
+    if (fd >= 0) close(fd);
+    return nullptr;
+  }
+  return std::unique_ptr<DiskFile>(
+      new DiskFile(fd, direct, static_cast<uint64_t>(facts.st_size), path));
+}
+
+DiskFile::~DiskFile() { close(fd_); }
+
+bool DiskFile::Write(uint64_t bytes, const DiskBlocks& blocks, std::string* error) {
+  int failed = ForEachBlock(bytes, blocks, [&](uint64_t offset, char* memory) {
+    return Outcome(pwrite(fd_, memory, DiskBlocks::kSize, static_cast<off_t>(offset)),
+                   DiskBlocks::kSize);
+  });
+  if (failed == 0 && fsync(fd_) != 0) failed = errno;
+  if (failed != 0) {
+    *error = name_ + " failed or is full: " + std::strerror(failed);
     return false;
   }
-  auto offset = [](uint64_t block) { return static_cast<off_t>(block * kBlock); };
-  auto begin = std::chrono::steady_clock::now();
-  bool fine = ForEachBlock(blocks, memories, [&](uint64_t block, char* memory) {
-    return pwrite(fd, memory, kBlock, offset(block)) == static_cast<ssize_t>(kBlock);
+  size_ = (bytes + DiskBlocks::kSize - 1) / DiskBlocks::kSize * DiskBlocks::kSize;
+  if (!direct_) posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);
+  return true;
+}
+
+bool DiskFile::Read(const DiskBlocks& blocks, std::string* error) {
+  int failed = ForEachBlock(size_, blocks, [&](uint64_t offset, char* memory) {
+    // Whole blocks are asked for, as O_DIRECT wants it; the last one may give less.
+    size_t expected = std::min<uint64_t>(DiskBlocks::kSize, size_ - offset);
+    return Outcome(pread(fd_, memory, DiskBlocks::kSize, static_cast<off_t>(offset)), expected);
   });
-  fine = fsync(fd) == 0 && fine;
+  if (failed != 0) *error = name_ + " cannot be read: " + std::strerror(failed);
+  return failed == 0;
+}
+
+bool MeasureDisk(const std::string& folder, uint64_t bytes, DiskLimit* out, std::string* error) {
+  std::unique_ptr<DiskFile> file = DiskFile::Make(folder, error);
+  if (file == nullptr) return false;
+  DiskBlocks blocks;
+  if (!blocks.fine()) {
+    *error = "no memory for the blocks to write";
+    return false;
+  }
+  out->direct = file->direct();
+  auto begin = std::chrono::steady_clock::now();
+  if (!file->Write(bytes, blocks, error)) return false;
   out->write_seconds = Seconds(begin);
-  if (!out->direct) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  out->bytes = file->size();
   begin = std::chrono::steady_clock::now();
-  fine = fine && ForEachBlock(blocks, memories, [&](uint64_t block, char* memory) {
-           return pread(fd, memory, kBlock, offset(block)) == static_cast<ssize_t>(kBlock);
-         });
+  if (!file->Read(blocks, error)) return false;
   out->read_seconds = Seconds(begin);
-  if (!fine) *error = "the disk of " + folder + " failed or is full: " + std::strerror(errno);
-  close(fd);
-  return fine;
+  return true;
 }
 
 }  // namespace dcp::bench

@@ -78,9 +78,6 @@ std::vector<Named> LayOut(int layers, uint64_t* total) {
   return tensors;
 }
 
-struct FreeMemory {
-  void operator()(void* memory) const { std::free(memory); }
-};
 using Memory = std::unique_ptr<char, FreeMemory>;
 
 Memory Allocate(uint64_t bytes) {
