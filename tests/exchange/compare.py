@@ -31,6 +31,8 @@ def describe(value):
     """Any value as nested tuples of plain data, alike for torch's objects and libdcp's."""
     if isinstance(value, torch.Tensor):
         return ("tensor", dtype_name(value), tuple(value.shape), tensor_bytes(value))
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return ("objects", value.dtype.str, value.shape, describe(value.tolist()))
     if isinstance(value, np.ndarray) or type(value).__name__ == "RawArray":
         return ("tensor", dtype_name(value), tuple(value.shape), array_bytes(value))
     if isinstance(value, bool) or value is None:

@@ -6,6 +6,7 @@ import decimal
 import pathlib
 import random
 
+import numpy as np
 import torch
 
 DTYPES = [
@@ -76,7 +77,27 @@ def random_scalar(rng):
     ])()
 
 
+def random_numpy(rng):
+    """Arrays and scalars that are objects to stock and to libdcp: of types that torch lacks, or in a tuple."""
+    count = rng.randrange(5)
+    return rng.choice([
+        lambda: np.array(["".join(rng.choice("abc名\U0001f525") for _ in range(rng.randrange(6))) for _ in range(count)],
+                         dtype="U6"),
+        lambda: np.array([rng.randbytes(3) for _ in range(count)], dtype="S3").reshape(1, count, 1),
+        lambda: np.array([rng.randrange(-10**9, 10**9) for _ in range(count)], dtype=rng.choice(
+            ["M8[s]", "m8[25ms]", ">M8[D]"])),
+        lambda: np.array([(rng.randrange(99), rng.random(), "é")] * count, dtype=[("a", ">i2"), ("b", "f8"), ("c", "U2")]),
+        lambda: np.array([None, 1, "two", (3, 4)][:count], dtype=object),
+        lambda: rng.choice([np.str_("text"), np.bytes_(b"\x00b"), np.datetime64(rng.randrange(10**9), "s")]),
+        lambda: (np.array([rng.random()] * count, dtype=rng.choice(["f8", "f4", "c8", "i2", "u8", "?"])),),
+        lambda: (np.float32(rng.random()), np.int64(rng.randrange(10**9)), np.dtype(rng.choice(["f4", ">i8", "U7"]))),
+        lambda: np.random.RandomState(rng.randrange(99)).get_state(),
+    ])()
+
+
 def random_object(rng, depth=0):
+    if rng.random() < 0.1:
+        return random_numpy(rng)
     if depth > 3 or rng.random() < 0.5:
         return random_scalar(rng)
     return rng.choice([

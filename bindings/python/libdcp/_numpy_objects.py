@@ -4,6 +4,7 @@ doubles, objects): as the calls that numpy pickles them as, and back, without un
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ DTYPE = "numpy.dtype"
 
 _MAX_NESTING = 16  # structures in structures
 _MAX_DIMS = 32
+_FOREIGN = ">" if sys.byteorder == "little" else "<"
 
 # ---- in: (global, arguments, state) ----
 
@@ -71,7 +73,7 @@ def _dtype(arguments: tuple[Any, ...], state: Any, depth: int) -> np.dtype[Any]:
         unit = unit.decode("ascii") if isinstance(unit, bytes) else str(unit)
         if unit != "generic":
             dtype = np.dtype(f"{dtype.kind}8[{int(count)}{unit}]")
-    return dtype if order == "|" else dtype.newbyteorder(order)
+    return dtype.newbyteorder(order) if order == _FOREIGN else dtype
 
 
 def _given(dtype: Any) -> np.dtype[Any]:

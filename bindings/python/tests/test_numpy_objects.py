@@ -65,7 +65,8 @@ def test_scalar(scalar, tmp_path):
 def test_dtypes(tmp_path):
     dtypes = [array.dtype for array in ARRAYS] + [np.dtype("f4"), np.dtype(">i2")]
     libdcp.save({"x": tuple(dtypes)}, tmp_path)
-    assert list(libdcp.load(tmp_path)["x"]) == dtypes
+    found = libdcp.load(tmp_path)["x"]
+    assert list(found) == dtypes and repr(found) == repr(tuple(dtypes))
 
 
 RECONSTRUCT = "numpy._core.multiarray._reconstruct"
