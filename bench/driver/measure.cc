@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <algorithm>
@@ -22,6 +23,23 @@ bool ForgetPeak() {
   std::ofstream file("/proc/self/clear_refs");
   file << "5" << std::flush;
   return file.good();
+}
+
+// Brings the program's own code and constants into memory, where the system can (Linux 5.14): what
+// is measured is the work, not how a program starts.
+void PopulateCode() {
+#ifdef MADV_POPULATE_READ
+  std::ifstream maps("/proc/self/maps");
+  std::string line;
+  while (std::getline(maps, line)) {
+    uint64_t from = 0, to = 0;
+    char mode[5] = {};
+    if (std::sscanf(line.c_str(), "%lx-%lx %4s", &from, &to, mode) != 3) continue;
+    bool of_a_file = line.find(" /") != std::string::npos;
+    if (mode[0] != 'r' || mode[1] == 'w' || !of_a_file) continue;
+    madvise(reinterpret_cast<void*>(from), to - from, MADV_POPULATE_READ);  // NOLINT: as printed
+  }
+#endif
 }
 
 int64_t Status(std::string_view key) { return ProcNumber("/proc/self/status", key, 1024); }
@@ -56,6 +74,7 @@ void Result::Print() const {
 }
 
 Measure::Measure() {
+  PopulateCode();
   fmt::print("{{\"ready\": true}}\n");
   std::fflush(stdout);
   std::string line;

@@ -24,9 +24,9 @@ class Result {
   std::string members_;
 };
 
-// Says that all is prepared, waits for a line on standard input (its end will do, too), and then
-// measures until Stop(): wall seconds, CPU seconds of all threads, and by how much the resident
-// memory was larger at its peak than at the start.
+// Brings the program's code into memory, says that all is prepared, waits for a line on standard
+// input (its end will do, too), and then measures until Stop(): wall seconds, CPU seconds of all
+// threads, and by how much the resident memory was larger at its peak than at the start.
 class Measure {
  public:
   Measure();
