@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 help:
 	@echo "make build    dcpctl, libdcp.so and the Python package, in build/release"
 	@echo "make demo     what libdcp does, in two minutes"
-	@echo "make test     every test, also under ASan and UBSan"
+	@echo "make test     every test, also under ASan + UBSan and TSan"
 	@echo "make bench    speed and memory beside PyTorch's and the machine's limits; bench-quick in minutes"
 	@echo "make tsan     the test programs under TSan"
 	@echo "make soak     the long counts of the tests; can be interrupted and goes on"

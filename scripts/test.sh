@@ -99,6 +99,10 @@ stage "build ASan + UBSan" none build_preset asan -DDCP_BUILD_CLI=OFF
 export ASAN_OPTIONS=detect_stack_use_after_return=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 stage "ctest ASan + UBSan" "$CTEST" run_ctest asan
+
+stage "build TSan" none build_preset tsan -DDCP_BUILD_CLI=OFF
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+stage "ctest TSan" "$CTEST" run_ctest tsan -LE fuzz-replay
 wait_for_torch() {
   wait "$torch_pid" || { tail -n 40 "$LOGS/set-up-torch.log"; return 1; }
 }

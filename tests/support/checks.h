@@ -17,6 +17,20 @@
 
 namespace dcp {
 
+// TSan is slow, and looks for what one round shows as well as many: loops in one thread may be
+// shorter under it.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kUnderTsan = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool kUnderTsan = true;
+#else
+inline constexpr bool kUnderTsan = false;
+#endif
+#else
+inline constexpr bool kUnderTsan = false;
+#endif
+
 inline std::string CheckFailure(const char* file, int line, const char* what,
                                 const std::string& detail) {
   return fmt::format("{}:{}: {}{}{}", file, line, what, detail.empty() ? "" : ": ", detail);

@@ -162,13 +162,13 @@ std::string DamagedMessagesAreRefused() {
 std::string SharedPrefixesDoNotGrowWithoutEnd() {
   WireWriter writer;
   std::string name(100000, 'a');
-  for (int i = 0; i < 100000; ++i) writer.Name(name);
+  for (int i = 0; i < 2000; ++i) writer.Name(name);
   std::string bytes = writer.Take();
   WireReader reader(bytes);
   size_t read = 0;
-  while (reader.ok() && read < 100000) read += reader.Name().empty() ? 0 : 1;
+  while (reader.ok() && read < 2000) read += reader.Name().empty() ? 0 : 1;
   CHECK_THAT(!reader.ok());
-  CHECK_THAT(read < 2000);
+  CHECK_THAT(read > 0 && read < 2000);
   return {};
 }
 

@@ -143,7 +143,7 @@ std::string EveryByteOfOurItemsIsChecked() {
   // Also without the metadata's CRC of the item: records by their CRCs, the rest by its layout.
   const std::string good = sample.FileBytes();
   for (size_t i : {size_t{1}, size_t{2}}) {
-    for (uint64_t at = 0; at < sample.place(i).length; ++at) {
+    for (uint64_t at = 0; at < sample.place(i).length; at += kUnderTsan ? 29 : 1) {
       CHECK_OK(sample.Flip(i, at));
       ItemReader reader(sample.written.store.get(), &sample.written.metadata);
       bool checked = false;
