@@ -16,6 +16,7 @@ from .processes import Failed
 from .report import Report
 from .session import Session
 from .sizes import FULL, GIB, QUICK, SELF_TEST, Sizes
+from .text import percent
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build/bench"
@@ -37,7 +38,6 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--folder",
         type=pathlib.Path,
-        default=CACHE,
         help="a folder of the disk to measure (build/bench)",
     )
     parser.add_argument(
@@ -48,8 +48,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
-    if arguments.publish and arguments.self_test:
-        parser.error("figures of a self-test are not published")
+    sizes = _sizes(arguments)
+    if arguments.publish and (arguments.self_test or sizes.rounds < QUICK.rounds):
+        parser.error(f"figures of a self-test, or of fewer than {QUICK.rounds} rounds, stay here")
     return arguments
 
 
@@ -69,6 +70,21 @@ def _tell(line: str) -> None:
         print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
     else:
         print(line, file=sys.stderr, flush=True)
+
+
+QUIET = 0.1  # of all cores: what others may use while nothing is measured
+
+
+def _warn_when_busy(seconds: float) -> str:
+    """How busy others keep the cores, watched for so long."""
+    share = machine.busy_share(seconds)
+    if share > QUIET:
+        print(
+            f"WARNING: other programs use {percent(share)} of the CPU. A quiet machine has other\n"
+            "WARNING: figures, most of all where PyTorch's copies wait for their threads.",
+            flush=True,
+        )
+    return percent(share)
 
 
 def _warn_about_cold() -> None:
@@ -118,25 +134,29 @@ def main(argv: list[str]) -> int:
     names = [name for name in BENCHMARKS if name in arguments.names or not arguments.names]
     sizes = _sizes(arguments)
     begin = time.monotonic()
-    folder = arguments.folder / "work"
+    cache = CACHE / "self-test" if arguments.self_test else CACHE
+    folder = (arguments.folder or cache) / "work"
     files.remove(folder)
     folder.mkdir(parents=True)
-    shutil.rmtree(CACHE / "logs", ignore_errors=True)
+    files.remove(cache / "logs")
     described = machine.describe(ROOT, folder)
     for key, value in described.items():
         print(f"{key:20} {value}")
     _warn_about_cold()
+    watched = 0.2 if arguments.self_test else 3.0
+    described["CPU used by others"] = f"{_warn_when_busy(watched)} before the run"
     print(flush=True)
-    session = Session(sizes, ROOT / "build/release", folder, CACHE, sys.executable, _tell)
+    session = Session(sizes, ROOT / "build/release", folder, cache, sys.executable, _tell)
     try:
         reports, failures = _measure(session, names)
     finally:
         session.end()
         files.remove(folder)
+    described["CPU used by others"] += f", {_warn_when_busy(watched)} after it"
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     results = publish.Results(now, sizes, described, reports)
-    publish.write_json(results, CACHE / "results.json")
-    picture = CACHE / "chart.svg"
+    publish.write_json(results, cache / "results.json")
+    picture = cache / "chart.svg"
     chart.write(reports, picture)
     if arguments.publish and not failures:
         shutil.copyfile(picture, ROOT / "docs/benchmarks.svg")
@@ -146,5 +166,5 @@ def main(argv: list[str]) -> int:
         print(f"FAILED {failure}")
     seconds = time.monotonic() - begin
     print(f"{len(reports)} of {len(names)} benchmarks, {len(failures)} failures, {seconds:.0f} s;")
-    print("build/bench/results.json has every run")
+    print(f"{(cache / 'results.json').relative_to(ROOT)} has every run")
     return 1 if failures else 0

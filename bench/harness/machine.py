@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 from importlib import metadata
 
 from . import files
@@ -51,6 +52,21 @@ def _command(command: list[str], folder: pathlib.Path) -> str:
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _ticks() -> tuple[int, int]:
+    """Of all cores since the start: busy, and all."""
+    fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    ticks = [int(field) for field in fields]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def busy_share(seconds: float) -> float:
+    """How much of the cores is in use while this process waits."""
+    busy, everything = _ticks()
+    time.sleep(seconds)
+    busy_then, everything_then = _ticks()
+    return (busy_then - busy) / max(everything_then - everything, 1)
 
 
 def describe(root: pathlib.Path, folder: pathlib.Path) -> dict[str, str]:

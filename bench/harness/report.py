@@ -11,12 +11,13 @@ from .series import Series
 @dataclasses.dataclass
 class Table:
     """Series of the same work on the same `nbytes` (0: bytes are not what it is about), ours first,
-    limits last."""
+    limits last. `only_memory`: times are shown elsewhere."""
 
     title: str
     nbytes: int
     series: list[Series]
     claims: list[Claim]
+    only_memory: bool = False
 
     def __post_init__(self) -> None:
         self.series = sorted(self.series, key=lambda s: ("ours", "peer", "limit").index(s.kind))

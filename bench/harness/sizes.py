@@ -26,7 +26,7 @@ class Sizes:
 
 
 FULL = Sizes("full", 4 * GIB, 5, ((20_000, 4096), (178_000, 16384)), 1024, 1000)
-QUICK = Sizes("quick", GIB // 4, 3, ((2_000, 4096), (4_000, 16384)), 128, 1000)
+QUICK = Sizes("quick", GIB // 4, 3, ((2_000, 4096), (2_000, 16384)), 128, 1000)
 SELF_TEST = Sizes("self-test", 12 << 20, 1, ((40, 4096),), 8, 20)
 
 # A peer's run longer than this is done once.

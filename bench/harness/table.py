@@ -11,6 +11,7 @@ from .series import Series
 from .text import human_bytes, human_seconds
 
 HEADER = ("", "wall: median (min .. max)", "CPU", "extra memory", "speed", "runs")
+MEMORY_HEADER = ("", "extra memory: median (min .. max)", "runs")
 
 
 def _spread(values: list[float], show: Callable[[float], str]) -> str:
@@ -22,7 +23,21 @@ def _spread(values: list[float], show: Callable[[float], str]) -> str:
     return f"{middle} ({show(min(values))} .. {show(max(values))})"
 
 
-def row(series: Series, nbytes: int) -> tuple[str, ...]:
+def rows(table: Table) -> list[tuple[str, ...]]:
+    """The header and a line for each series."""
+    if table.only_memory:
+        return [MEMORY_HEADER, *[_memory_row(series) for series in table.series]]
+    return [HEADER, *[_row(series, table.nbytes) for series in table.series]]
+
+
+def _memory_row(series: Series) -> tuple[str, ...]:
+    if not series.samples:
+        return (series.label, f"did not run: {series.failure}", "0")
+    memory = _spread(series.values("extra_bytes"), human_bytes)
+    return (series.label, memory, str(len(series.samples)))
+
+
+def _row(series: Series, nbytes: int) -> tuple[str, ...]:
     if not series.samples:
         return (series.label, f"did not run: {series.failure}", "", "", "", "0")
     speed = f"{nbytes / series.median('wall_s') / 1e9:.2f} GB/s" if nbytes else ""
@@ -52,10 +67,10 @@ def plain(report: Report, colours: bool) -> str:
     lines = [paint("1", f"{report.name}  {report.title}")]
     codes = {"met": "32", "missed": "31", "not told": "33"}
     for table in report.tables:
-        rows = [HEADER] + [row(series, table.nbytes) for series in table.series]
-        widths = [max(len(line[i]) for line in rows) for i in range(len(HEADER))]
+        shown = rows(table)
+        widths = [max(map(len, column)) for column in zip(*shown)]
         lines.append(paint("36", f"  {heading(table)}"))
-        for i, line in enumerate(rows):
+        for i, line in enumerate(shown):
             cells = [f"{cell:<{width}}" for cell, width in zip(line, widths)]
             text = "    " + "  ".join(cells).rstrip()
             lines.append(paint("2", text) if i == 0 else text)
@@ -70,9 +85,8 @@ def markdown(report: Report) -> str:
     lines = [f"### {report.name}: {report.title}", ""]
     for table in report.tables:
         lines += [f"{heading(table)}:", ""]
-        lines.append("| " + " | ".join(HEADER) + " |")
-        lines.append("|---" * len(HEADER) + "|")
-        lines += ["| " + " | ".join(row(s, table.nbytes)) + " |" for s in table.series]
+        header, *rest = ["| " + " | ".join(line) + " |" for line in rows(table)]
+        lines += [header, "|---" * (header.count("|") - 1) + "|", *rest]
         lines += ["", *[f"- {claim_text(claim)}" for claim in table.claims], ""]
     if report.verified:
         lines += ["Loaded and compared by torch 2.15: " + "; ".join(report.verified) + ".", ""]

@@ -60,5 +60,6 @@ def run(session: Session) -> Report:
         ours = [table[name] for name in (OURS_C, OURS_PYTHON, OURS_C_STOCK) if name in table]
         shown = [series for series in table.values() if series.kind != "limit"]
         claims = [memory_within(series, BAR) for series in ours]
-        tables.append(Table(title, session.state_layout().nbytes, shown, claims))
+        nbytes = session.state_layout().nbytes
+        tables.append(Table(title, nbytes, shown, claims, only_memory=True))
     return Report("B12", TITLE, tables)
