@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from . import files
 from .alternate import Subject
@@ -18,7 +18,7 @@ MMAP = "torch_load_mmap"
 
 
 def saved_by(session: Session, library: str, layout: Layout) -> pathlib.Path:
-    """A folder that `library` ("ours": libdcp, from C) saved the layout into; kept for the run."""
+    """A folder that `library` ("ours": libdcp, from C) saved the layout into, until released."""
 
     def make() -> pathlib.Path:
         folder = files.fresh(session.folder / "files" / layout.name / library)
@@ -31,7 +31,18 @@ def saved_by(session: Session, library: str, layout: Layout) -> pathlib.Path:
             worker_saves(session, library, layout, folder)
         return folder
 
-    return session.once(f"saved {layout.name} {library}", make)
+    return session.once(_key(layout, library), make)
+
+
+def _key(layout: Layout, library: str) -> str:
+    return f"saved {layout.name} {library}"
+
+
+def release(session: Session, layout: Layout, libraries: Iterable[str]) -> None:
+    """Removes what saved_by made; it is made again when asked for."""
+    for library in libraries:
+        files.remove(session.folder / "files" / layout.name / library)
+        session.forget(_key(layout, library))
 
 
 def limit_read(session: Session, folder: pathlib.Path) -> Sample:

@@ -73,6 +73,10 @@ class Session:
             self._memo[key] = make()
         return self._memo[key]  # type: ignore[no-any-return]
 
+    def forget(self, key: str) -> None:
+        """Lets it be made again."""
+        self._memo.pop(key, None)
+
     def layout(self, name: str, tensors: Callable[[], list[Tensor]]) -> Layout:
         def make() -> Layout:
             layout = Layout(name, tuple(tensors()), self.folder / f"{name}.tsv")

@@ -80,8 +80,8 @@ class SaveRun {
 
   Result<SaveResult> Run() {
     DCP_RETURN_IF_ERROR(CheckOptions(options_, comm_));
-    DCP_RETURN_IF_ERROR(AgreeOnPlan());
-    Result<WriteOutcome> written = WriteData();
+    DCP_ASSIGN_OR_RETURN(const std::string assignment, AgreeOnPlan());
+    Result<WriteOutcome> written = WriteData(assignment);
     if (written.ok()) written_files_ = written->files;
     Status committed = AgreeOnCommit(std::move(written));
     if (!committed.ok()) return CleanUp(committed);
@@ -93,7 +93,9 @@ class SaveRun {
  private:
   // ---- plan ----
 
-  Status AgreeOnPlan() {
+  // This rank's assignment, encoded: when it cannot be read, that is a failure to write, which the
+  // other ranks hear of.
+  Result<std::string> AgreeOnPlan() {
     Result<PlanMessage> local = PlanLocally();
     Result<std::string> mine =
         local.ok() ? Result<std::string>(EncodePlanMessage(*local)) : local.status();
@@ -107,10 +109,7 @@ class SaveRun {
         agreement_.AddFailure(comm_.rank(), "plan", planned.status());
       }
     }
-    DCP_ASSIGN_OR_RETURN(std::string part, agreement_.Scatter("plan", std::move(parts)));
-    DCP_ASSIGN_OR_RETURN(assignment_, DecodeAssignment(part));
-    result_.save_id = assignment_.save_id;
-    return Status::Ok();
+    return agreement_.Scatter("plan", std::move(parts));
   }
 
   Result<PlanMessage> PlanLocally() {
@@ -175,7 +174,9 @@ class SaveRun {
 
   // ---- write ----
 
-  Result<WriteOutcome> WriteData() {
+  Result<WriteOutcome> WriteData(std::string_view assignment) {
+    DCP_ASSIGN_OR_RETURN(assignment_, DecodeAssignment(assignment));
+    result_.save_id = assignment_.save_id;
     std::vector<WriteJob> jobs;
     jobs.reserve(assignment_.sources.size());
     uint64_t bytes = 0;

@@ -100,4 +100,5 @@ def run(session: Session) -> Report:
         title = f"{count:,} tensors of {human_bytes(tensor_bytes)}"
         tables.append(_saves(session, layout, title))
         tables.append(_loads(session, layout, title))
+        loads.release(session, layout, ("ours", "dcp", *OTHERS))
     return Report("B5", TITLE, tables)

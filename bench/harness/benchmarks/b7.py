@@ -7,7 +7,7 @@ import pathlib
 from .. import files, layouts
 from ..alternate import Subject, alternate
 from ..claims import Claim, faster
-from ..loads import saved_by
+from ..loads import release, saved_by
 from ..processes import Failed
 from ..report import Report, Table
 from ..saves import LABELS, OURS_C, OURS_PYTHON
@@ -26,8 +26,12 @@ def _bytes_read(read: float, slice_bytes: int, what: str) -> Claim:
     return Claim(text, read, bar, "met" if met else "missed")
 
 
+def _layout(session: Session) -> layouts.Layout:
+    return session.layout("one-large", lambda: layouts.one_large(session.sizes.slice_bytes))
+
+
 def _table(session: Session, cold: bool) -> Table:
-    layout = session.layout("one-large", lambda: layouts.one_large(session.sizes.slice_bytes))
+    layout = _layout(session)
     tensor = layout.tensors[0]
     rows = tensor.shape[0] // layouts.SLICE_PARTS
     slice_bytes = tensor.nbytes // layouts.SLICE_PARTS
@@ -93,4 +97,6 @@ def _table(session: Session, cold: bool) -> Table:
 
 
 def run(session: Session) -> Report:
-    return Report("B7", TITLE, [_table(session, cold=False), _table(session, cold=True)])
+    tables = [_table(session, cold=False), _table(session, cold=True)]
+    release(session, _layout(session), ("ours", "dcp"))
+    return Report("B7", TITLE, tables)

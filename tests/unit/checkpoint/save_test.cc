@@ -454,6 +454,50 @@ class Failing final : public Communicator {
   int left_;
 };
 
+// A communicator that loses the last byte of what is scattered to this rank.
+class Garbling final : public Communicator {
+ public:
+  explicit Garbling(Communicator& inner) : inner_(inner) {}
+  int32_t rank() const override { return inner_.rank(); }
+  int32_t world_size() const override { return inner_.world_size(); }
+  Result<std::vector<std::string>> Gather(std::string bytes, int32_t root, Deadline d) override {
+    return inner_.Gather(std::move(bytes), root, d);
+  }
+  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Deadline d) override {
+    DCP_ASSIGN_OR_RETURN(std::string part, inner_.Scatter(std::move(parts), root, d));
+    part.pop_back();
+    return part;
+  }
+  Result<std::string> Broadcast(std::string bytes, int32_t root, Deadline d) override {
+    return inner_.Broadcast(std::move(bytes), root, d);
+  }
+  Status Barrier(Deadline d) override { return inner_.Barrier(d); }
+
+ private:
+  Communicator& inner_;
+};
+
+std::string AnUnreadableAssignmentReachesEveryRank() {
+  std::unique_ptr<Store> store = NewMemoryStore();
+  ThreadGroup group(3);
+  std::vector<Status> statuses(3);
+  group.Run([&](Communicator& comm) {
+    Garbling garbling(comm);
+    const bool bad = comm.rank() == 1;
+    auto saved = Save(*store, bad ? static_cast<Communicator&>(garbling) : comm,
+                      *RankState(comm.rank(), 3, 1), {}, Engine());
+    statuses[static_cast<size_t>(comm.rank())] = saved.status();
+  });
+  for (const Status& status : statuses) {
+    CHECK_CODE(status, Code::kRankFailed);
+    CHECK_THAT(status.rank_failures().size() == 1);
+    CHECK_THAT(status.rank_failures()[0].rank == 1);
+    CHECK_THAT(status.rank_failures()[0].step == "write");
+  }
+  CHECK_THAT(NamesIn(*store).empty());
+  return {};
+}
+
 // Rank 1 never hears the decision (its last collective fails): it looks for itself.
 std::string AnUnheardDecisionIsLookedUp() {
   for (bool commit_fails : {false, true}) {
@@ -506,6 +550,7 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::RanksThatDisagreeAreRefused>),
       cmocka_unit_test(dcp::Checked<dcp::SeveralFailuresAreAllTold>),
       cmocka_unit_test(dcp::Checked<dcp::AMissingRankIsNamed>),
+      cmocka_unit_test(dcp::Checked<dcp::AnUnreadableAssignmentReachesEveryRank>),
       cmocka_unit_test(dcp::Checked<dcp::AnUnheardDecisionIsLookedUp>),
   };
   return cmocka_run_group_tests_name("checkpoint/save", tests, nullptr, nullptr);
