@@ -338,9 +338,13 @@ dcp_status dcp_value_get_text(const dcp_value* value, const char** bytes, size_t
                    ValueKind::kDType, ValueKind::kDevice, ValueKind::kLayout,
                    ValueKind::kMemoryFormat, ValueKind::kPath, ValueKind::kOpaque},
                   "get_text"));
-    const std::string& text = value->value->kind == ValueKind::kOpaque
-                                  ? *value->value->opaque->pickled
-                                  : value->value->text;
+    std::string_view text = value->value->kind == ValueKind::kOpaque
+                                ? std::string_view(*value->value->opaque->pickled)
+                                : std::string_view(value->value->text);
+    constexpr std::string_view kModule = "torch.";  // dcp.h names dtypes without it, both ways
+    if (value->value->kind == ValueKind::kDType && text.starts_with(kModule)) {
+      text.remove_prefix(kModule.size());
+    }
     *bytes = text.data();
     *size = text.size();
     return Status::Ok();

@@ -69,6 +69,18 @@ static void containers_hold_counted_parts(void** unused) {
   dcp_value_free(dict);
 }
 
+static void dtypes_have_one_name(void** unused) {
+  dcp_value* value = NULL;
+  const char* text = NULL;
+  size_t size = 0;
+  (void)unused;
+  OK(dcp_value_text(DCP_VALUE_DTYPE, "bfloat16", 8, &value, &error));
+  OK(dcp_value_get_text(value, &text, &size, &error));
+  assert_int_equal(size, 8);
+  assert_memory_equal(text, "bfloat16", 8);
+  dcp_value_free(value);
+}
+
 static void wrong_kinds_are_refused(void** unused) {
   dcp_value *value = NULL, *other = NULL;
   double real = 0;
@@ -142,9 +154,9 @@ static void a_tensor_keeps_its_owner(void** unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(integers_of_any_size),     cmocka_unit_test(containers_hold_counted_parts),
-      cmocka_unit_test(wrong_kinds_are_refused),  cmocka_unit_test(equality_is_bit_for_bit),
-      cmocka_unit_test(a_tensor_keeps_its_owner),
+      cmocka_unit_test(integers_of_any_size),    cmocka_unit_test(containers_hold_counted_parts),
+      cmocka_unit_test(dtypes_have_one_name),    cmocka_unit_test(wrong_kinds_are_refused),
+      cmocka_unit_test(equality_is_bit_for_bit), cmocka_unit_test(a_tensor_keeps_its_owner),
   };
   return cmocka_run_group_tests_name("capi/value", tests, NULL, NULL);
 }
