@@ -38,7 +38,7 @@ fuzz_chunk() {
   log="$STATE/$name.$3.log"
   mkdir -p "$ROOT/build/fuzz/corpora/$name"
   "$ROOT/build/fuzz/bin/fuzz_$name" -runs="$runs" -seed="$seed" -timeout=5 -rss_limit_mb=2048 \
-    -malloc_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+    -malloc_limit_mb=1024 -max_len=65536 -entropic=0 -print_final_stats=1 \
     -artifact_prefix="$FINDINGS/$name-" \
     "$ROOT/build/fuzz/corpora/$name" "$ROOT/fuzz/corpora/$name" >"$log" 2>&1 || status=$?
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
