@@ -21,10 +21,11 @@ class ChunkSource final : public ElementSource {
         chunk_(chunk),
         offsets_(entry->chunk(chunk).offsets.begin(), entry->chunk(chunk).offsets.end()),
         sizes_(entry->chunk(chunk).sizes.begin(), entry->chunk(chunk).sizes.end()) {
-    item_ = DTypeSize(entry->properties.dtype);
-    inner_ = item_;
+    inner_ = DTypeSize(entry->properties.dtype);
     split_ = sizes_.size();
     while (split_ > 0 && inner_ * sizes_[split_ - 1] <= kBlockBytes) inner_ *= sizes_[--split_];
+    total_ = static_cast<uint64_t>(inner_);
+    for (size_t d = 0; d < split_; ++d) total_ *= static_cast<uint64_t>(sizes_[d]);
   }
 
   Status Read(uint64_t offset, MutableBytes out) override {
@@ -36,6 +37,8 @@ class ChunkSource final : public ElementSource {
       out = out.subspan(part);
       offset += part;
     }
+    if (offset == total_)
+      std::vector<std::byte>().swap(block_);  // one block at a time, not one each
     return Status::Ok();
   }
 
@@ -81,7 +84,7 @@ class ChunkSource final : public ElementSource {
   bool verified_ = false;
   Shape offsets_;
   Shape sizes_;
-  int64_t item_ = 1;
+  uint64_t total_ = 0;
   int64_t inner_ = 1;  // bytes of one step of dimension split_ - 1
   size_t split_ = 0;   // dimensions from here on are read whole
   uint64_t begin_ = 0;
