@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/checksum.h"
+#include "reader/item_edges.h"
 #include "reader/item_place.h"
 #include "reader/range_reader.h"
 #include "reader/read_plan.h"
@@ -213,14 +214,16 @@ Status VerifyLarge(const ItemPlace& place, const ReadableFile& file, const Reade
   const bool known = place.location().has_crc32;
   RecordCrc whole;
   if (known) {
+    ItemEdges edges(&file, place.offset(), place.length());
     DCP_RETURN_IF_ERROR(
         ReadRange(file, place.offset(), place.length(), options, [&](uint64_t at, Bytes bytes) {
           whole.Add(at, bytes);
+          edges.Keep(at, bytes);
           return Status::Ok();
         }));
     if (whole.Whole() == place.location().crc32) {
       *has_checksums = true;
-      return VerifyHeader(place, WindowSource(&file, place.offset(), place.length()));
+      return VerifyHeader(place, edges);
     }
   }
   Status detail;
