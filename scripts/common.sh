@@ -34,9 +34,10 @@ configure() {
     options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   fi
   local stamp="$ROOT/build/$preset/.configured-with"
-  if [ -f "$ROOT/build/$preset/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "${options[*]}" ]; then
+  local configured="${options[*]} $(sha256sum <"$ROOT/CMakePresets.json")"
+  if [ -f "$ROOT/build/$preset/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$configured" ]; then
     return
   fi
   (cd "$ROOT" && cmake --preset "$preset" "${options[@]}")
-  printf '%s' "${options[*]}" >"$stamp"
+  printf '%s' "$configured" >"$stamp"
 }
