@@ -30,7 +30,10 @@ class Collector final : public Folder {
     taken.push_back(GraphText(graph, state));
     return true;
   }
-  void Passed(size_t offset) override { std::memset(input_.data(), '?', offset); }
+  void Passed(size_t offset) override {
+    std::memset(input_.data() + passed_, '?', offset - passed_);
+    passed_ = offset;
+  }
   size_t step() const override { return 1; }
 
   Result<Graph> Run() { return Parse(AsBytes(input_), Limits(), this); }
@@ -39,6 +42,7 @@ class Collector final : public Folder {
 
  private:
   std::string input_;
+  size_t passed_ = 0;
 };
 
 struct Case {
