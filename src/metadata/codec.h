@@ -2,11 +2,13 @@
 #ifndef DCP_METADATA_CODEC_H_
 #define DCP_METADATA_CODEC_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "metadata/metadata.h"
+#include "metadata/page_buffer.h"
 
 namespace dcp {
 
@@ -16,10 +18,18 @@ enum class Dialect : int32_t {
   kTorch21 = 1,  // 2.1's property classes and fields: read by every version
 };
 
+// Whether small objects leave the graph as soon as they are complete. It makes no difference but in
+// memory and time: kNone is there to show that.
+enum class Folding : uint8_t { kEarly, kNone };
+
 // Decodes any dialect and protocol named in docs/format.md. Checks the trailer when the file
 // announces one (kCorrupt on mismatch). Errors name the offset or the field. `file_name` is for
 // messages.
-Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name);
+Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name,
+                                Folding folding = Folding::kEarly);
+// The same; memory of the file is given back as it is read, so that file and tables never lie side
+// by side whole.
+Result<Metadata> DecodeMetadata(PageBuffer pages, std::string_view file_name);
 
 // Protocol 4 with ordinary memo use; checkpoint_id as a string; ends, after the pickle's STOP, in
 // the checksum trailer that an extra attribute of the Metadata object announces.

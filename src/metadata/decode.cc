@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "metadata/codec.h"
+#include "metadata/folded_rows.h"
 #include "metadata/id_table.h"
 #include "metadata/layouts.h"
 #include "metadata/objects.h"
@@ -29,8 +30,9 @@ constexpr size_t kLongText = 64;  // bytes; a lookup by such text is remembered 
 
 class Decoder {
  public:
-  Decoder(const Graph& graph, uint64_t file_size)
+  Decoder(const Graph& graph, const FoldedRows& rows, uint64_t file_size)
       : graph_(graph),
+        rows_(rows),
         numbers_left_(kFree + kNumbersPerByte * file_size),
         text_left_(kFree + kTextPerByte * file_size) {}
 
@@ -122,6 +124,13 @@ class Decoder {
     return true;
   }
 
+  // As AppendDims, of a folded row.
+  Status AppendNumbers(Dims numbers, std::vector<int64_t>* out) {
+    DCP_RETURN_IF_ERROR(Charge(numbers.size(), &numbers_left_));
+    out->insert(out->end(), numbers.begin(), numbers.end());
+    return Status::Ok();
+  }
+
   // ---- state_dict_metadata
 
   Status ReadEntries(NodeId node) {
@@ -192,11 +201,17 @@ class Decoder {
     // Every chunk is charged as it is read: reserve no more than is left.
     if (2 * ndim * items.size() <= numbers_left_) entry->boxes.reserve(2 * ndim * items.size());
     for (size_t i = 0; i < items.size(); ++i) {
-      ObjectView chunk = ViewObject(graph_, items[i]);
-      DCP_ASSIGN_OR_RETURN(bool offsets,
-                           AppendDims(Field(graph_, chunk, "offsets"), &entry->boxes));
-      bool count = entry->boxes.size() == ndim * (2 * i + 1);
-      DCP_ASSIGN_OR_RETURN(bool sizes, AppendDims(Field(graph_, chunk, "sizes"), &entry->boxes));
+      bool offsets = true, sizes = true, count;
+      if (std::optional<uint32_t> row = graph_.Folded(items[i]); row && rows_.Read(*row, &chunk_)) {
+        DCP_RETURN_IF_ERROR(AppendNumbers(chunk_.offsets, &entry->boxes));
+        count = entry->boxes.size() == ndim * (2 * i + 1);
+        DCP_RETURN_IF_ERROR(AppendNumbers(chunk_.sizes, &entry->boxes));
+      } else {
+        ObjectView chunk = ViewObject(graph_, items[i]);
+        DCP_ASSIGN_OR_RETURN(offsets, AppendDims(Field(graph_, chunk, "offsets"), &entry->boxes));
+        count = entry->boxes.size() == ndim * (2 * i + 1);
+        DCP_ASSIGN_OR_RETURN(sizes, AppendDims(Field(graph_, chunk, "sizes"), &entry->boxes));
+      }
       if (!offsets || !sizes) {
         return Error(Code::kCorrupt, "chunk {} ({}) lacks offsets and sizes of numbers >= 0", i,
                      Describe(graph_, items[i]));
@@ -331,6 +346,8 @@ class Decoder {
       Note("storage_data is {}, which is not used", Describe(graph_, node));
       return Status::Ok();
     }
+    own_entries_.resize(rows_.own_texts());
+    own_files_.assign(rows_.own_texts(), Location::kMissing);
     for (size_t i = 0; i + 1 < mapping.pairs.size(); i += 2) {
       DCP_RETURN_IF_ERROR(ReadStored(mapping.pairs[i], mapping.pairs[i + 1]));
     }
@@ -338,6 +355,12 @@ class Decoder {
   }
 
   Status ReadStored(NodeId key, NodeId node) {
+    std::optional<uint32_t> row = graph_.Folded(key);
+    if (row && rows_.Read(*row, &index_)) {
+      const TextRef fqn = index_.fqn;
+      std::optional<uint32_t> id = fqn.node != kNoNode ? EntryOf(fqn.node) : EntryOfOwn(fqn.own);
+      return ReadStored(id, TextOf(fqn), key, node);
+    }
     ObjectView index = ViewObject(graph_, key);
     NodeId fqn = Field(graph_, index, "fqn");
     if (fqn == kNoNode || !graph_.IsString(fqn)) {
@@ -345,8 +368,11 @@ class Decoder {
         Note("storage_data has the key {}, which is not used", Describe(graph_, key));
       return Status::Ok();
     }
-    std::string_view name = graph_.Text(fqn);
-    std::optional<uint32_t> id = EntryOf(fqn);
+    return ReadStored(EntryOf(fqn), graph_.Text(fqn), key, node);
+  }
+
+  // `id` is the entry that the key names, if there is one.
+  Status ReadStored(std::optional<uint32_t> id, std::string_view name, NodeId key, NodeId node) {
     if (!id) {
       if (HasRoomForNote())
         Note("storage_data has an item of {}, which is not in state_dict_metadata",
@@ -360,9 +386,7 @@ class Decoder {
              Describe(graph_, node));
       return Status::Ok();
     }
-    DCP_ASSIGN_OR_RETURN(std::optional<uint32_t> chunk,
-                         FindChunk(static_cast<uint32_t>(*id), Field(graph_, index, "offset"),
-                                   Field(graph_, index, "index")));
+    DCP_ASSIGN_OR_RETURN(std::optional<uint32_t> chunk, ChunkOf(*id, key));
     if (!chunk) {
       if (HasRoomForNote())
         Note("storage_data has an item of {} that is none of its chunks", PrintableName(name));
@@ -370,6 +394,19 @@ class Decoder {
     }
     out_.entries[*id].locations[*chunk] = *location;
     return Status::Ok();
+  }
+
+  std::string_view TextOf(TextRef text) const {
+    return text.node != kNoNode ? graph_.Text(text.node) : rows_.OwnText(text.own);
+  }
+
+  std::optional<uint32_t> EntryOfOwn(uint32_t own) {
+    std::optional<std::optional<uint32_t>>& known = own_entries_[own];
+    if (!known) {
+      std::optional<size_t> id = out_.Find(rows_.OwnText(own));
+      known = id ? std::optional<uint32_t>(static_cast<uint32_t>(*id)) : std::nullopt;
+    }
+    return *known;
   }
 
   // Long names are looked up once a node, since many keys may share one.
@@ -389,6 +426,9 @@ class Decoder {
 
   // Nothing when the value is no storage info; kCorrupt when its numbers make no sense.
   Result<std::optional<Location>> ReadLocation(NodeId node, std::string_view name) {
+    if (std::optional<uint32_t> row = graph_.Folded(node); row && rows_.Read(*row, &stored_)) {
+      return LocationOf(stored_);
+    }
     ObjectView object = ViewObject(graph_, node);
     NodeId path = Field(graph_, object, "relative_path");
     NodeId offset = Field(graph_, object, "offset");
@@ -432,6 +472,29 @@ class Decoder {
     return std::optional<Location>(location);
   }
 
+  Result<std::optional<Location>> LocationOf(const FoldedRows::Stored& stored) {
+    Location location;
+    location.offset = stored.offset;
+    location.length = stored.length;
+    location.crc32 = stored.crc32.value_or(0);
+    location.has_crc32 = stored.crc32.has_value();
+    if (stored.path.node != kNoNode) {
+      DCP_ASSIGN_OR_RETURN(location.file, FileOf(stored.path.node));
+    } else {
+      uint32_t& known = own_files_[stored.path.own];
+      if (known == Location::kMissing) {
+        DCP_ASSIGN_OR_RETURN(known, FileNamed(rows_.OwnText(stored.path.own)));
+      }
+      location.file = known;
+    }
+    if (stored.transforms != kNoNode) {
+      DCP_ASSIGN_OR_RETURN(std::optional<uint32_t> set, TransformSetOf(stored.transforms));
+      if (!set) return std::optional<Location>();
+      location.transforms = *set;
+    }
+    return std::optional<Location>(location);
+  }
+
   Result<uint32_t> FileOf(NodeId path) {
     if (path == last_path_) return last_file_;
     std::string_view text = graph_.Text(path);
@@ -439,16 +502,21 @@ class Decoder {
     if (remember) {
       if (auto known = file_nodes_.find(path); known != file_nodes_.end()) return known->second;
     }
+    DCP_ASSIGN_OR_RETURN(uint32_t id, FileNamed(text));
+    last_path_ = path;
+    last_file_ = id;
+    if (remember) file_nodes_.emplace(path, id);
+    return id;
+  }
+
+  Result<uint32_t> FileNamed(std::string_view text) {
     uint32_t fresh = static_cast<uint32_t>(out_.files.size());
     uint32_t id = files_.FindOrAdd(SeededHash(text), fresh,
                                    [&](uint32_t other) { return out_.files[other] == text; });
     if (id == fresh) {
-      out_.files.emplace_back();
-      DCP_ASSIGN_OR_RETURN(out_.files.back(), Text(path));
+      DCP_RETURN_IF_ERROR(Charge(text.size(), &text_left_));
+      out_.files.emplace_back(text);
     }
-    last_path_ = path;
-    last_file_ = id;
-    if (remember) file_nodes_.emplace(path, id);
     return id;
   }
 
@@ -474,22 +542,32 @@ class Decoder {
     return std::optional<uint32_t>(id);
   }
 
-  // The chunk with these offsets; `hint` says where to look first, and decides alone when there
-  // are no offsets.
-  Result<std::optional<uint32_t>> FindChunk(uint32_t id, NodeId offset, NodeId hint) {
+  // The chunk of entry `id` that a key of storage_data names by its offsets; its hint says where to
+  // look first, and decides alone when there are no offsets.
+  Result<std::optional<uint32_t>> ChunkOf(uint32_t id, NodeId key) {
     const Entry& entry = out_.entries[id];
-    size_t count = entry.chunk_count();
-    if (entry.kind == EntryKind::kBytes) {
-      return IsNone(graph_, offset) ? std::optional<uint32_t>(0) : std::nullopt;
+    if (std::optional<uint32_t> row = graph_.Folded(key); row && rows_.Read(*row, &index_)) {
+      std::optional<uint32_t> hinted;
+      if (index_.hint && *index_.hint < entry.chunk_count()) {
+        hinted = static_cast<uint32_t>(*index_.hint);
+      }
+      if (entry.kind == EntryKind::kBytes || !index_.has_offset) {
+        return WithoutOffset(entry, index_.has_offset, hinted);
+      }
+      if (index_.offset.size() != entry.ndim()) return std::optional<uint32_t>();
+      DCP_RETURN_IF_ERROR(MustAfford(index_.offset.size()));
+      return FindChunk(id, index_.offset, hinted);
     }
+    ObjectView index = ViewObject(graph_, key);
+    NodeId offset = Field(graph_, index, "offset");
+    NodeId hint = Field(graph_, index, "index");
     std::optional<uint32_t> hinted;
     if (hint != kNoNode && graph_.kind(hint) == NodeKind::kInt && graph_.AsInt(hint) >= 0 &&
-        static_cast<uint64_t>(graph_.AsInt(hint)) < count) {
+        static_cast<uint64_t>(graph_.AsInt(hint)) < entry.chunk_count()) {
       hinted = static_cast<uint32_t>(graph_.AsInt(hint));
     }
-    if (IsNone(graph_, offset)) {
-      if (!hinted && count == 1) hinted = 0;
-      return hinted;
+    if (entry.kind == EntryKind::kBytes || IsNone(graph_, offset)) {
+      return WithoutOffset(entry, !IsNone(graph_, offset), hinted);
     }
     NodeId tuple = SizeTuple(offset);
     if (!IsSequence(graph_, tuple) || graph_.Items(tuple).size() != entry.ndim()) {
@@ -500,21 +578,42 @@ class Decoder {
     DCP_ASSIGN_OR_RETURN(bool sound, AppendDims(offset, &scratch_));
     numbers_left_ = kept;
     if (!sound) return std::optional<uint32_t>();
-    auto matches = [&](uint32_t chunk) {
-      return std::equal(scratch_.begin(), scratch_.end(), entry.chunk(chunk).offsets.begin());
-    };
-    if (hinted && matches(*hinted)) return hinted;
-    if (count <= kFewChunks) {
-      for (uint32_t chunk = 0; chunk < count; ++chunk) {
-        if (matches(chunk)) return std::optional<uint32_t>(chunk);
-      }
-      return std::optional<uint32_t>();
-    }
-    return FindSorted(id);
+    return FindChunk(id, scratch_, hinted);
   }
 
-  // Looks for scratch_ among the chunks of a large entry, which are sorted once.
-  std::optional<uint32_t> FindSorted(uint32_t id) {
+  Status MustAfford(uint64_t numbers) {
+    uint64_t left = numbers_left_;
+    return Charge(numbers, &left);
+  }
+
+  // Of an entry of bytes, or with a key that has no offsets.
+  static std::optional<uint32_t> WithoutOffset(const Entry& entry, bool has_offset,
+                                               std::optional<uint32_t> hinted) {
+    if (entry.kind == EntryKind::kBytes) {
+      return has_offset ? std::nullopt : std::optional<uint32_t>(0);
+    }
+    if (!hinted && entry.chunk_count() == 1) hinted = 0;
+    return hinted;
+  }
+
+  std::optional<uint32_t> FindChunk(uint32_t id, Dims wanted, std::optional<uint32_t> hinted) {
+    const Entry& entry = out_.entries[id];
+    auto matches = [&](size_t chunk) {
+      return std::equal(wanted.begin(), wanted.end(), entry.chunk(chunk).offsets.begin());
+    };
+    if (hinted && matches(*hinted)) return hinted;
+    size_t count = entry.chunk_count();
+    if (count <= kFewChunks) {
+      for (uint32_t chunk = 0; chunk < count; ++chunk) {
+        if (matches(chunk)) return chunk;
+      }
+      return std::nullopt;
+    }
+    return FindSorted(id, wanted);
+  }
+
+  // Looks for `wanted` among the chunks of a large entry, which are sorted once.
+  std::optional<uint32_t> FindSorted(uint32_t id, Dims wanted) {
     const Entry& entry = out_.entries[id];
     std::vector<uint32_t>& order = sorted_[id];
     auto less = [](Dims a, Dims b) {
@@ -527,10 +626,10 @@ class Decoder {
         return less(entry.chunk(a).offsets, entry.chunk(b).offsets);
       });
     }
-    auto at = std::lower_bound(
-        order.begin(), order.end(), Dims(scratch_),
-        [&](uint32_t chunk, Dims wanted) { return less(entry.chunk(chunk).offsets, wanted); });
-    if (at == order.end() || less(scratch_, entry.chunk(*at).offsets)) return std::nullopt;
+    auto at = std::lower_bound(order.begin(), order.end(), wanted, [&](uint32_t chunk, Dims value) {
+      return less(entry.chunk(chunk).offsets, value);
+    });
+    if (at == order.end() || less(wanted, entry.chunk(*at).offsets)) return std::nullopt;
     return *at;
   }
 
@@ -671,6 +770,7 @@ class Decoder {
   }
 
   const Graph& graph_;
+  const FoldedRows& rows_;
   Metadata out_;
   uint64_t numbers_left_;
   uint64_t text_left_;
@@ -686,17 +786,26 @@ class Decoder {
   std::unordered_map<NodeId, std::optional<uint32_t>> entry_nodes_;
   std::unordered_map<NodeId, uint32_t> file_nodes_;
   std::unordered_map<NodeId, uint32_t> transform_nodes_;
-  std::unordered_map<uint32_t, std::vector<uint32_t>> sorted_;  // entry -> chunks by offsets
+  std::unordered_map<uint32_t, std::vector<uint32_t>> sorted_;       // entry -> chunks by offsets
+  std::vector<std::optional<std::optional<uint32_t>>> own_entries_;  // by FoldedRows' texts
+  std::vector<uint32_t> own_files_;                                  // likewise
   Shape scratch_;
+  FoldedRows::Chunk chunk_;
+  FoldedRows::Index index_;
+  FoldedRows::Stored stored_;
 };
 
-Result<Metadata> Decode(Bytes bytes) {
+// `pages` is null, or holds `bytes`, which are then given back while they are read.
+Result<Metadata> Decode(Bytes bytes, PageBuffer* pages, Folding folding) {
   bool trailer = EndsInTrailer(bytes);
   if (trailer) DCP_RETURN_IF_ERROR(CheckTrailer(bytes));
   Bytes body = trailer ? bytes.first(bytes.size() - kTrailerSize) : bytes;
-  DCP_ASSIGN_OR_RETURN(pickle::Graph graph, pickle::Parse(body));
+  FoldedRows rows(body, pages);
+  DCP_ASSIGN_OR_RETURN(
+      pickle::Graph graph,
+      pickle::Parse(body, pickle::Limits(), folding == Folding::kEarly ? &rows : nullptr));
   bool announced = false;
-  Decoder decoder(graph, bytes.size());
+  Decoder decoder(graph, rows, bytes.size());
   DCP_ASSIGN_OR_RETURN(Metadata metadata, decoder.Run(&announced));
   if (announced != trailer) {
     return Error(Code::kCorrupt, "{}",
@@ -713,14 +822,21 @@ Result<Metadata> Decode(Bytes bytes) {
   return metadata;
 }
 
-}  // namespace
-
-Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name) {
-  Result<Metadata> metadata = Decode(bytes);
+Result<Metadata> Explained(Result<Metadata> metadata, std::string_view file_name) {
   if (metadata.ok()) return metadata;
   return metadata.status()
       .WithContext(PrintableName(file_name))
       .WithDetail("file", std::string(file_name));
+}
+
+}  // namespace
+
+Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name, Folding folding) {
+  return Explained(Decode(bytes, nullptr, folding), file_name);
+}
+
+Result<Metadata> DecodeMetadata(PageBuffer pages, std::string_view file_name) {
+  return Explained(Decode(pages.bytes(), &pages, Folding::kEarly), file_name);
 }
 
 }  // namespace dcp

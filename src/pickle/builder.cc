@@ -1,6 +1,7 @@
 #include "pickle/builder.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace dcp::pickle {
@@ -67,7 +68,7 @@ NodeId Builder::Reduce(NodeId callee, NodeId arguments) {
 }
 
 NodeId Builder::NewObject(NodeId callee, NodeId arguments, NodeId keywords) {
-  if (callee < kRestEnd && arguments == kEmptyTupleNode && keywords == kNoNode) {
+  if (callee < kFoldedBit && arguments == kEmptyTupleNode && keywords == kNoNode) {
     return Add(PlainNode(NodeKind::kNewObject, callee, kNoNode));
   }
   ObjectRecord record;
@@ -102,6 +103,41 @@ bool Builder::SetState(NodeId target, NodeId state) {
   if (record.state != kNoNode) return false;
   record.state = state;
   return true;
+}
+
+bool Builder::SetFolded(NodeId target, uint32_t row) {
+  Node& node = arena_.nodes[target];
+  if (node.kind() != NodeKind::kNewObject || !node.plain() || node.payload != kNoNode) return false;
+  node = PlainNode(NodeKind::kNewObject, node.rest() | kFoldedBit, row);
+  return true;
+}
+
+void Builder::Truncate(size_t nodes, size_t links) {
+  arena_.nodes.Truncate(nodes);
+  arena_.links.Truncate(links);
+  texts_kept_ = std::min(texts_kept_, nodes);
+}
+
+void Builder::KeepTexts() {
+  for (; texts_kept_ < arena_.nodes.size(); ++texts_kept_) {
+    Node& node = arena_.nodes[texts_kept_];
+    if (!IsText(node.kind())) continue;
+    const std::string_view text = TextOf(arena_, node);
+    const auto* begin = reinterpret_cast<const char*>(arena_.input.data());
+    if (std::less<>()(text.data(), begin) ||
+        !std::less<>()(text.data(), begin + arena_.input.size())) {
+      continue;
+    }
+    const uint64_t offset = arena_.input.size() + arena_.kept.size();
+    if (node.plain() && offset < kTextOffsetEnd) {
+      arena_.kept.Append(text.data(), text.size());
+      node = TextNode(node.kind(), offset, text.size());
+    } else {
+      arena_.owned.emplace_back(text);
+      arena_.texts.push_back(arena_.owned.back());
+      node = SideNode(node.kind(), arena_.texts.size() - 1);
+    }
+  }
 }
 
 // A run at the end of the links grows in place; another moves there with room for as much again,
@@ -165,13 +201,13 @@ bool Builder::ExtendContainer(NodeId target, const NodeId* children, size_t coun
 }
 
 bool Builder::AddItems(NodeId target, const NodeId* items, size_t count) {
-  if (count == 0) return true;
+  if (count == 0 || IsFolded(target)) return true;
   if (IsObject(kind(target))) return ExtendRun(&Record(target).items, items, count);
   return ExtendContainer(target, items, count);
 }
 
 bool Builder::AddPairs(NodeId target, const NodeId* pairs, size_t count) {
-  if (count == 0) return true;
+  if (count == 0 || IsFolded(target)) return true;
   if (IsObject(kind(target))) return ExtendRun(&Record(target).pairs, pairs, count);
   return ExtendContainer(target, pairs, count);
 }

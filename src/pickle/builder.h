@@ -30,8 +30,7 @@ class Builder {
   // kString, kBytes, kByteArray or kBigInt, lying at `offset` in the input.
   NodeId Text(NodeKind kind, uint64_t offset, uint64_t length) {
     if (length >> kTextLengthBits == 0 && offset < kTextOffsetEnd) {
-      const uint64_t rest = offset >> 32 << kTextLengthBits | length;
-      return Add(PlainNode(kind, static_cast<uint32_t>(rest), static_cast<uint32_t>(offset)));
+      return Add(TextNode(kind, offset, length));
     }
     return LongText(kind, offset, length);
   }
@@ -53,11 +52,22 @@ class Builder {
   }
   bool Container(NodeKind kind, const NodeId* children, size_t count, NodeId* out);
 
-  // Adds to a container or to what was called: items, or pairs (keys and values in turn).
+  // Adds to a container or to what was called: items, or pairs (keys and values in turn). A folded
+  // object takes them and forgets them.
   bool AddItems(NodeId target, const NodeId* items, size_t count);
   bool AddPairs(NodeId target, const NodeId* pairs, size_t count);
   // False when the object has a state already. `target` is kReduce or kNewObject.
   bool SetState(NodeId target, NodeId state);
+  // Makes a new instance without arguments, state, items and pairs a folded one. False for others.
+  bool SetFolded(NodeId target, uint32_t row);
+
+  size_t node_count() const { return arena_.nodes.size(); }
+  size_t link_count() const { return arena_.links.size(); }
+  // Drops the nodes and links from these on, which nothing refers to any more.
+  void Truncate(size_t nodes, size_t links);
+  // Copies the texts that lie in the input, so that it may be given back up to the end of the last
+  // of them.
+  void KeepTexts();
 
  private:
   NodeId Add(Node node) {
@@ -69,9 +79,13 @@ class Builder {
   NodeId AddRecord(NodeKind kind, const ObjectRecord& record);
   ObjectRecord& Record(NodeId object);
   bool ExtendRun(Run* run, const NodeId* links, size_t count);
+  bool IsFolded(NodeId node) const {
+    return !IsImmediate(node) && pickle::IsFolded(arena_.nodes[node]);
+  }
   bool ExtendContainer(NodeId target, const NodeId* children, size_t count);
 
   Arena& arena_;
+  size_t texts_kept_ = 0;  // KeepTexts has seen the nodes before
 };
 
 }  // namespace dcp::pickle

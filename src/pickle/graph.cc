@@ -57,20 +57,7 @@ double Graph::AsFloat(NodeId node) const {
 }
 
 std::string_view Graph::Text(NodeId node) const {
-  switch (kind(node)) {
-    case NodeKind::kBigInt:
-    case NodeKind::kString:
-    case NodeKind::kBytes:
-    case NodeKind::kByteArray:
-      break;
-    default:
-      return {};
-  }
-  const Node& at = rep_->nodes[node];
-  if (!at.plain()) return rep_->texts[at.payload];
-  const uint64_t offset = uint64_t{at.rest() >> kTextLengthBits} << 32 | at.payload;
-  const uint32_t length = at.rest() & ((1u << kTextLengthBits) - 1);
-  return AsText(rep_->input.subspan(offset, length));
+  return IsText(kind(node)) ? TextOf(*rep_, rep_->nodes[node]) : std::string_view();
 }
 
 std::string_view Graph::Module(NodeId node) const {
@@ -120,7 +107,8 @@ NodeId Graph::Callee(NodeId node) const {
   const NodeKind what = kind(node);
   if (what != NodeKind::kReduce && what != NodeKind::kNewObject) return kNoNode;
   const Node& at = rep_->nodes[node];
-  return at.plain() ? at.rest() : rep_->objects[at.payload].callee;
+  if (!at.plain()) return rep_->objects[at.payload].callee;
+  return what == NodeKind::kNewObject ? at.rest() & ~kFoldedBit : at.rest();
 }
 
 NodeId Graph::Arguments(NodeId node) const {
@@ -143,19 +131,24 @@ NodeId Graph::State(NodeId node) const {
   if (what != NodeKind::kReduce && what != NodeKind::kNewObject) return kNoNode;
   const Node& at = rep_->nodes[node];
   if (!at.plain()) return rep_->objects[at.payload].state;
-  return what == NodeKind::kNewObject ? at.payload : kNoNode;
+  return what == NodeKind::kNewObject && !IsFolded(at) ? at.payload : kNoNode;
+}
+
+std::optional<uint32_t> Graph::Folded(NodeId node) const {
+  if (IsImmediate(node) || !IsFolded(rep_->nodes[node])) return std::nullopt;
+  return rep_->nodes[node].payload;
 }
 
 bool Graph::IsGlobal(NodeId node, std::string_view module, std::string_view name) const {
   return kind(node) == NodeKind::kGlobal && Name(node) == name && Module(node) == module;
 }
 
-Result<Graph> Parse(Bytes input, const Limits& limits) {
+Result<Graph> Parse(Bytes input, const Limits& limits, Folder* folder) {
   try {
-    auto rep = std::make_unique<Graph::Rep>();
-    rep->input = input;
-    DCP_RETURN_IF_ERROR(RunMachine(limits, rep.get()));
-    return Graph(std::move(rep));
+    Graph graph(std::make_unique<Graph::Rep>());
+    graph.rep_->input = input;
+    DCP_RETURN_IF_ERROR(RunMachine(limits, folder, graph, graph.rep_.get()));
+    return graph;
   } catch (const std::bad_alloc&) {
     return Status(Code::kOutOfMemory, "no memory left for the pickle's graph");
   }

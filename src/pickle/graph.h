@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -46,6 +47,28 @@ struct Limits {
   uint64_t max_bytes = 1ull << 40;  // length of one string, bytes or integer
 };
 
+class Graph;
+
+// Takes finished objects out of a graph while it is made, and keeps of them what it needs: of
+// millions of alike ones the graph then holds eight bytes each.
+class Folder {
+ public:
+  virtual ~Folder() = default;
+  // Asked of every instance made without arguments: its class, as it will read it later (then
+  // given to Fold); 0 when it is to stay as it is.
+  virtual uint32_t Wants(const Graph& graph, NodeId callee) = 0;
+  // An instance is complete but for its state. True when the folder has taken what matters, and
+  // numbered it: the graph forgets the state and what only the state holds. Of the nodes seen,
+  // those below `object` stay; the others may be gone after the call. Not every wanted instance
+  // comes here: shared ones do not. May throw std::bad_alloc.
+  virtual bool Fold(const Graph& graph, uint32_t what, NodeId object, NodeId state,
+                    uint32_t* row) = 0;
+  // The input before `offset` will not be looked at again, not by the graph either. Said every
+  // step() bytes or so.
+  virtual void Passed(size_t /*offset*/) {}
+  virtual size_t step() const { return SIZE_MAX; }
+};
+
 class Graph {
  public:
   Graph(Graph&&) noexcept;
@@ -72,23 +95,26 @@ class Graph {
   NodeId Callee(NodeId node) const;     // kReduce, kNewObject
   NodeId Arguments(NodeId node) const;  // kReduce, kNewObject: a tuple; kPersistentId: anything
   NodeId Keywords(NodeId node) const;   // NEWOBJ_EX's dict, else kNoNode
-  NodeId State(NodeId node) const;      // BUILD's operand, else kNoNode
+  NodeId State(NodeId node) const;      // BUILD's operand, else kNoNode; kNoNode when folded
+  // The row of an instance that the Folder took: it has a callee, and nothing else.
+  std::optional<uint32_t> Folded(NodeId node) const;
 
   // Shorthands for readers.
   bool IsGlobal(NodeId node, std::string_view module, std::string_view name) const;
   bool IsString(NodeId node) const { return kind(node) == NodeKind::kString; }
 
  private:
-  friend Result<Graph> Parse(Bytes input, const Limits& limits);
+  friend Result<Graph> Parse(Bytes input, const Limits& limits, Folder* folder);
   struct Rep;
   explicit Graph(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };
 
 // Parses one pickle at the start of `input`; bytes after STOP are left alone (see consumed()).
-// The graph borrows `input`. Errors name the opcode and its byte offset: kCorrupt for what is not
-// a pickle, kLimit for a cap, kUnsupported for EXT1/2/4, out-of-band buffers and unknown opcodes.
-Result<Graph> Parse(Bytes input, const Limits& limits);
+// The graph borrows `input` (but for what it told `folder` to be passed). Errors name the opcode
+// and its byte offset: kCorrupt for what is not a pickle, kLimit for a cap, kUnsupported for
+// EXT1/2/4, out-of-band buffers and unknown opcodes.
+Result<Graph> Parse(Bytes input, const Limits& limits, Folder* folder = nullptr);
 inline Result<Graph> Parse(Bytes input) { return Parse(input, Limits()); }
 
 }  // namespace dcp::pickle

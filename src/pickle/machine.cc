@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <unordered_map>
 
 #include "pickle/builder.h"
+#include "pickle/folds.h"
+#include "pickle/memo.h"
 #include "pickle/opcode.h"
 #include "pickle/text.h"
 
@@ -15,26 +16,24 @@ namespace {
 constexpr int kHighestProtocol = 5;
 // Nodes and links that any input may use, beyond four for each of its bytes.
 constexpr uint64_t kFreeNodes = 4096;
-// Memo indices up to here, beyond the input's length, lie in an array; no pickler counts further.
-constexpr uint64_t kFreeMemo = 1024;
 constexpr uint64_t kMostNodes = kImmediate - 1;
 
 // The pickle machine of Python's documentation, with nodes in place of objects. Handlers return
 // false after Fail().
 class Machine {
  public:
-  Machine(const Limits& limits, Arena* arena)
+  Machine(const Limits& limits, Folder* folder, const Graph& graph, Arena* arena)
       : limits_(limits),
         arena_(*arena),
         build_(arena),
+        folds_(folder, graph, &build_),
+        memo_(arena->input),
         begin_(arena->input.data()),
         at_(begin_),
         end_(begin_ + arena->input.size()),
         op_at_(begin_) {
     const uint64_t justified = 4 * static_cast<uint64_t>(arena->input.size()) + kFreeNodes;
     max_used_ = std::min({limits.max_nodes, justified, kMostNodes});
-    dense_memo_end_ = arena->input.size() + kFreeMemo;
-    memo_fast_end_ = std::min(dense_memo_end_, limits.max_memo);
   }
 
   Status Run() {
@@ -43,6 +42,8 @@ class Machine {
       const auto opcode = static_cast<Opcode>(*at_++);
       if (opcode == Opcode::kStop) return Stop();
       if (!Step(opcode)) return error_;
+      const auto passed = static_cast<size_t>(at_ - begin_);
+      if (folds_.due(passed)) folds_.Pass(passed);
       if (build_.used() > max_used_) {
         Fail(Code::kLimit, "more than {} nodes and links", max_used_);
         return error_;
@@ -151,39 +152,15 @@ class Machine {
   bool Remember(uint64_t index) {
     if (!Need(1)) return false;
     const NodeId node = stack_.back();
-    if (index < dense_memo_end_) {
-      if (index >= memo_.size()) {
-        const size_t size = memo_.size();
-        const size_t added = static_cast<size_t>(index) + 1 - size;
-        std::fill_n(memo_.Extend(added), added, kNoNode);
-      }
-      if (memo_[static_cast<size_t>(index)] == kNoNode) ++memo_count_;
-      memo_[static_cast<size_t>(index)] = node;
-    } else {
-      if (sparse_memo_.insert_or_assign(index, node).second) ++memo_count_;
-    }
-    if (memo_count_ > limits_.max_memo) {
+    if (memo_.Put(index, node)) folds_.Share(node);
+    if (memo_.count() > limits_.max_memo) {
       return Fail(Code::kLimit, "more than {} memo entries", limits_.max_memo);
     }
     return true;
   }
 
-  bool Memoize() {
-    if (memo_.size() != memo_count_ || above_mark() == 0 || memo_count_ >= memo_fast_end_) {
-      return Remember(memo_count_);
-    }
-    memo_.push_back(stack_.back());
-    ++memo_count_;
-    return true;
-  }
-
   bool Recall(uint64_t index) {
-    NodeId node = kNoNode;
-    if (index < memo_.size()) {
-      node = memo_[static_cast<size_t>(index)];
-    } else if (auto found = sparse_memo_.find(index); found != sparse_memo_.end()) {
-      node = found->second;
-    }
+    const NodeId node = memo_.Get(index);
     if (node == kNoNode) return Fail(Code::kCorrupt, "nothing was put at memo index {}", index);
     return Push(node);
   }
@@ -375,6 +352,7 @@ class Machine {
       fits = build_.AddItems(target, items, count);
     }
     stack_.Truncate(from);
+    folds_.Change(target);
     return fits || Full();
   }
   bool AddFromMark(NodeKind container) {
@@ -445,7 +423,9 @@ class Machine {
     if (with_keywords && build_.kind(keywords) != NodeKind::kDict) {
       return Corrupt("keyword arguments must be a dict");
     }
-    return Push(build_.NewObject(callee, arguments, keywords));
+    const NodeId made = build_.NewObject(callee, arguments, keywords);
+    if (arguments == kEmptyTupleNode) folds_.Open(made, callee, stack_.size());
+    return Push(made);
   }
   bool Build() {
     if (!Need(2)) return false;
@@ -455,9 +435,11 @@ class Machine {
     if (kind != NodeKind::kReduce && kind != NodeKind::kNewObject) {
       return Corrupt("state for a value that is no object");
     }
+    if (folds_.Close(target, state, stack_.size() - 1)) return true;
     if (!build_.SetState(target, state)) {
       return Fail(Code::kUnsupported, "a second state for one object");
     }
+    folds_.Change(target);
     return true;
   }
   bool PersistentLine() {
@@ -494,6 +476,12 @@ class Machine {
     if (!Need(1)) return false;
     stack_.pop_back();
     return true;
+  }
+  bool Duplicate() {
+    if (!Need(1)) return false;
+    const NodeId node = stack_.back();
+    folds_.Share(node);
+    return Push(node);
   }
   bool DropToMark() {
     size_t from = 0;
@@ -615,7 +603,7 @@ class Machine {
         return PersistentTop();
 
       case Opcode::kMemoize:
-        return Memoize();
+        return Remember(memo_.count());
       case Opcode::kBinPut:
         return Put<uint8_t>();
       case Opcode::kLongBinPut:
@@ -638,7 +626,7 @@ class Machine {
       case Opcode::kPopMark:
         return DropToMark();
       case Opcode::kDup:
-        return Need(1) && Push(NodeId{stack_.back()});
+        return Duplicate();
       case Opcode::kProto:
         return Proto();
       case Opcode::kFrame:
@@ -660,6 +648,8 @@ class Machine {
   const Limits& limits_;
   Arena& arena_;
   Builder build_;
+  Folds folds_;
+  Memo memo_;
   const std::byte* const begin_;
   const std::byte* at_;
   const std::byte* const end_;
@@ -668,16 +658,13 @@ class Machine {
   PodArray<NodeId> stack_;
   PodArray<size_t> marks_;
   size_t fence_ = 0;  // the stack's size at the last mark: nothing below may be taken
-  PodArray<NodeId> memo_;
-  std::unordered_map<uint64_t, NodeId> sparse_memo_;
-  uint64_t memo_count_ = 0;
-  uint64_t dense_memo_end_;
-  uint64_t memo_fast_end_;
   Status error_;
 };
 
 }  // namespace
 
-Status RunMachine(const Limits& limits, Arena* arena) { return Machine(limits, arena).Run(); }
+Status RunMachine(const Limits& limits, Folder* folder, const Graph& graph, Arena* arena) {
+  return Machine(limits, folder, graph, arena).Run();
+}
 
 }  // namespace dcp::pickle

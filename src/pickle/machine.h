@@ -8,8 +8,8 @@
 namespace dcp::pickle {
 
 // Runs the pickle at the start of arena->input and sets root and consumed. Uses constant stack.
-// Throws std::bad_alloc.
-Status RunMachine(const Limits& limits, Arena* arena);
+// `folder` may be null; `graph` is what it sees of the arena. Throws std::bad_alloc.
+Status RunMachine(const Limits& limits, Folder* folder, const Graph& graph, Arena* arena);
 
 }  // namespace dcp::pickle
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -16,8 +17,26 @@ constexpr std::string_view kRankSuffix = ".metadata";
 
 struct RawFile {
   std::string name;
-  std::string bytes;
+  PageBuffer pages;
 };
+
+Result<RawFile> ReadRawFile(const Store& store, std::string name) {
+  DCP_ASSIGN_OR_RETURN(auto file, store.Open(name));
+  const uint64_t size = file->size();
+  if (size > kMaxMetadataSize) {
+    return Error(Code::kLimit, "'{}' in {} has {} bytes, more than the {} allowed here", name,
+                 store.location(), size, kMaxMetadataSize)
+        .WithDetail("file", name);
+  }
+  try {
+    PageBuffer pages(size);
+    DCP_RETURN_IF_ERROR(file->ReadAt(0, pages.mutable_bytes()));
+    return RawFile{std::move(name), std::move(pages)};
+  } catch (const std::bad_alloc&) {
+    return Error(Code::kOutOfMemory, "no memory for the {} bytes of '{}' in {}", size, name,
+                 store.location());
+  }
+}
 
 Status NoCheckpoint(const Store& store) {
   return Error(Code::kNotFound, "no checkpoint at {}: there is no .metadata and no __0.metadata",
@@ -28,9 +47,9 @@ Status NoCheckpoint(const Store& store) {
 // The metadata files there are, in rank order; empty when there are none.
 Result<std::vector<RawFile>> ReadOnce(const Store& store) {
   std::vector<RawFile> files;
-  Result<std::string> whole = ReadWholeFile(store, kMetadataFile, kMaxMetadataSize);
+  Result<RawFile> whole = ReadRawFile(store, std::string(kMetadataFile));
   if (whole.ok()) {
-    files.push_back({std::string(kMetadataFile), *std::move(whole)});
+    files.push_back(*std::move(whole));
     return files;
   }
   if (whole.status().code() != Code::kNotFound) return whole.status();
@@ -49,9 +68,8 @@ Result<std::vector<RawFile>> ReadOnce(const Store& store) {
   }
   std::sort(ranks.begin(), ranks.end());
   for (int32_t rank : ranks) {
-    std::string name = RankMetadataName(rank);
-    DCP_ASSIGN_OR_RETURN(std::string bytes, ReadWholeFile(store, name, kMaxMetadataSize));
-    files.push_back({std::move(name), std::move(bytes)});
+    DCP_ASSIGN_OR_RETURN(RawFile file, ReadRawFile(store, RankMetadataName(rank)));
+    files.push_back(std::move(file));
   }
   return files;
 }
@@ -65,8 +83,8 @@ Result<std::vector<RawFile>> ReadRawFiles(const Store& store) {
 std::string Fingerprint(const std::vector<RawFile>& files) {
   std::string print;
   for (const RawFile& file : files) {
-    print +=
-        fmt::format("{}:{}:{:08x};", file.name, file.bytes.size(), Crc32(0, AsBytes(file.bytes)));
+    const Bytes bytes = file.pages.bytes();
+    print += fmt::format("{}:{}:{:08x};", file.name, bytes.size(), Crc32(0, bytes));
   }
   return print;
 }
@@ -98,8 +116,8 @@ Result<CommittedMetadata> ReadCommittedMetadata(const Store& store) {
   CommittedMetadata committed;
   committed.fingerprint = Fingerprint(files);
   std::vector<Metadata> ranks;
-  for (const RawFile& file : files) {
-    Result<Metadata> decoded = DecodeMetadata(AsBytes(file.bytes), file.name);
+  for (RawFile& file : files) {
+    Result<Metadata> decoded = DecodeMetadata(std::move(file.pages), file.name);
     if (!decoded.ok()) {
       return decoded.status().WithDetail("location", std::string(store.location()));
     }

@@ -1,0 +1,265 @@
+#include "metadata/folded_rows.h"
+
+#include <algorithm>
+
+#include "metadata/objects.h"
+#include "metadata/trailer.h"
+
+namespace dcp {
+namespace {
+
+using pickle::Graph;
+using pickle::kNoNode;
+using pickle::NodeId;
+using pickle::NodeKind;
+
+// First byte of a row.
+constexpr uint32_t kChunk = 1;
+constexpr uint32_t kIndex = 2;
+constexpr uint32_t kStored = 3;
+
+constexpr std::string_view kClasses[] = {"", "ChunkStorageMetadata", "MetadataIndex",
+                                         "_StorageInfo"};
+constexpr std::string_view kFields[][5] = {
+    {},
+    {"offsets", "sizes"},
+    {"fqn", "offset", "index"},
+    {"relative_path", "offset", "length", "transform_descriptors", kItemCrc},
+};
+constexpr size_t kNeeded[] = {0, 2, 3, 3};  // fields; what follows may be absent
+
+constexpr size_t kFree = 1 << 12;
+constexpr size_t kMaxRow = 16 + 10 * (2 * kMaxDims + 8);
+
+class Reader {
+ public:
+  explicit Reader(const uint8_t* at) : at_(at) {}
+  uint64_t Number() {
+    uint64_t value = 0;
+    for (int shift = 0;; shift += 7) {
+      const uint8_t byte = *at_++;
+      value |= static_cast<uint64_t>(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  }
+  void Dims(Shape* out) {
+    out->clear();
+    for (uint64_t left = Number(); left > 0; --left) {
+      out->push_back(static_cast<int64_t>(Number()));
+    }
+  }
+  TextRef Text() {
+    const uint64_t value = Number();
+    const auto id = static_cast<uint32_t>(value >> 1);
+    return (value & 1) != 0 ? TextRef{id, 0} : TextRef{kNoNode, id};
+  }
+
+ private:
+  const uint8_t* at_;
+};
+
+bool IsNatural(const Graph& graph, NodeId node) {
+  return graph.kind(node) == NodeKind::kInt && graph.AsInt(node) >= 0;
+}
+
+}  // namespace
+
+// Numbers as groups of seven bits, low ones first.
+class FoldedRows::Writer {
+ public:
+  void Number(uint64_t value) {
+    for (; value >= 128; value >>= 7) bytes_[size_++] = static_cast<uint8_t>(value | 128);
+    bytes_[size_++] = static_cast<uint8_t>(value);
+  }
+  const uint8_t* data() const { return bytes_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t bytes_[kMaxRow];
+  size_t size_ = 0;
+};
+
+FoldedRows::FoldedRows(Bytes input, PageBuffer* pages) : input_size_(input.size()), pages_(pages) {
+  classes_.fill(kNoNode);
+  for (Fields& keys : keys_) keys.fill(kNoNode);
+}
+
+void FoldedRows::Passed(size_t offset) {
+  if (pages_ != nullptr) pages_->DiscardBefore(offset);
+}
+
+size_t FoldedRows::step() const {
+  return std::clamp<size_t>(input_size_ / 64, size_t{1} << 12, size_t{1} << 20);
+}
+
+uint32_t FoldedRows::Wants(const Graph& graph, NodeId callee) {
+  for (uint32_t what : {kChunk, kIndex, kStored}) {
+    if (callee == classes_[what]) return what;
+  }
+  if (graph.kind(callee) != NodeKind::kGlobal) return 0;
+  const std::string_view name = graph.Name(callee);
+  for (uint32_t what : {kChunk, kIndex, kStored}) {
+    if (name != kClasses[what]) continue;
+    classes_[what] = callee;
+    return what;
+  }
+  return 0;
+}
+
+bool FoldedRows::ReadFields(const Graph& graph, uint32_t what, NodeId object, NodeId state,
+                            Fields* out) {
+  out->fill(kNoNode);
+  if (graph.kind(state) != NodeKind::kDict) return false;
+  const std::span<const NodeId> pairs = graph.Pairs(state);
+  if (pairs.size() > 2 * out->size()) return false;
+  Fields& keys = keys_[what];
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    const NodeId key = pairs[i];
+    size_t field = 0;
+    while (field < keys.size() && keys[field] != key) ++field;
+    if (field == keys.size()) {
+      if (!graph.IsString(key)) return false;
+      const std::string_view name = graph.Text(key);
+      field = 0;
+      while (field < keys.size() && (kFields[what][field] != name || name.empty())) ++field;
+      if (field == keys.size()) return false;
+      if (key < object) keys[field] = key;
+    }
+    if ((*out)[field] != kNoNode) return false;
+    (*out)[field] = pairs[i + 1];
+  }
+  return std::find(out->begin(), out->begin() + kNeeded[what], kNoNode) ==
+         out->begin() + kNeeded[what];
+}
+
+// A torch.Size, tuple or list of numbers.
+bool FoldedRows::PutDims(const Graph& graph, NodeId object, NodeId node, Writer* out) {
+  if (graph.kind(node) == NodeKind::kReduce) {
+    const NodeId callee = graph.Callee(node);
+    if (callee != size_class_) {
+      if (!graph.IsGlobal(callee, "torch", "Size")) return false;
+      if (callee < object) size_class_ = callee;
+    }
+    const NodeId arguments = graph.Arguments(node);
+    const std::span<const NodeId> items = graph.Items(arguments);
+    if (items.size() != 1) return false;
+    node = items[0];
+  }
+  if (!IsSequence(graph, node)) return false;
+  const std::span<const NodeId> items = graph.Items(node);
+  if (items.size() > kMaxDims) return false;
+  out->Number(items.size());
+  for (const NodeId item : items) {
+    if (!IsNatural(graph, item)) return false;
+    out->Number(static_cast<uint64_t>(graph.AsInt(item)));
+  }
+  return true;
+}
+
+// Older nodes stay, and many rows may share one of any length. A newer one goes, but its bytes were
+// paid for by the input.
+bool FoldedRows::PutText(const Graph& graph, NodeId object, NodeId node, Writer* out) {
+  if (!graph.IsString(node)) return false;
+  if (node < object) {
+    out->Number(uint64_t{node} << 1 | 1);
+    return true;
+  }
+  const std::string_view text = graph.Text(node);
+  const auto fresh = static_cast<uint32_t>(text_ends_.size());
+  const uint32_t own = text_ids_.FindOrAdd(SeededHash(text), fresh,
+                                           [&](uint32_t other) { return OwnText(other) == text; });
+  if (own == fresh) {
+    texts_.Append(text.data(), text.size());
+    text_ends_.push_back(texts_.size());
+  }
+  out->Number(uint64_t{own} << 1);
+  return true;
+}
+
+bool FoldedRows::PutChunk(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
+  return PutDims(graph, object, fields[0], out) && PutDims(graph, object, fields[1], out);
+}
+
+bool FoldedRows::PutIndex(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
+  if (!PutText(graph, object, fields[0], out)) return false;
+  const bool hinted = IsNatural(graph, fields[2]);
+  out->Number(hinted ? static_cast<uint64_t>(graph.AsInt(fields[2])) + 1 : 0);
+  const bool has_offset = !IsNone(graph, fields[1]);
+  out->Number(has_offset ? 1 : 0);
+  return !has_offset || PutDims(graph, object, fields[1], out);
+}
+
+bool FoldedRows::PutStored(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
+  const auto [path, offset, length, transforms, crc] = fields;
+  if (!IsNatural(graph, offset) || !IsNatural(graph, length)) return false;
+  int64_t end;
+  if (!CheckedAdd(graph.AsInt(offset), graph.AsInt(length), &end)) return false;
+  const bool plain = IsNone(graph, transforms);
+  if (!plain && transforms >= object) return false;
+  if (crc != kNoNode && (!IsNatural(graph, crc) || graph.AsInt(crc) > int64_t{UINT32_MAX})) {
+    return false;
+  }
+  if (!PutText(graph, object, path, out)) return false;
+  out->Number(static_cast<uint64_t>(graph.AsInt(offset)));
+  out->Number(static_cast<uint64_t>(graph.AsInt(length)));
+  out->Number(crc == kNoNode ? 0 : static_cast<uint64_t>(graph.AsInt(crc)) + 1);
+  out->Number(plain ? 0 : uint64_t{transforms} + 1);
+  return true;
+}
+
+bool FoldedRows::Fold(const Graph& graph, uint32_t what, NodeId object, NodeId state,
+                      uint32_t* row) {
+  if (rows_.size() > std::min<size_t>(input_size_ + kFree, UINT32_MAX - 1)) return false;
+  Fields fields;
+  if (!ReadFields(graph, what, object, state, &fields)) return false;
+  Writer out;
+  out.Number(what);
+  bool folded = false;
+  if (what == kChunk) folded = PutChunk(graph, object, fields, &out);
+  if (what == kIndex) folded = PutIndex(graph, object, fields, &out);
+  if (what == kStored) folded = PutStored(graph, object, fields, &out);
+  if (!folded) return false;
+  *row = static_cast<uint32_t>(rows_.size());
+  rows_.Append(out.data(), out.size());
+  return true;
+}
+
+std::string_view FoldedRows::OwnText(uint32_t own) const {
+  const uint64_t begin = own == 0 ? 0 : text_ends_[own - 1];
+  return {texts_.data() + begin, static_cast<size_t>(text_ends_[own] - begin)};
+}
+
+bool FoldedRows::Read(uint32_t row, Chunk* out) const {
+  Reader reader(rows_.data() + row);
+  if (reader.Number() != kChunk) return false;
+  reader.Dims(&out->offsets);
+  reader.Dims(&out->sizes);
+  return true;
+}
+
+bool FoldedRows::Read(uint32_t row, Index* out) const {
+  Reader reader(rows_.data() + row);
+  if (reader.Number() != kIndex) return false;
+  out->fqn = reader.Text();
+  const uint64_t hint = reader.Number();
+  out->hint = hint == 0 ? std::nullopt : std::optional<uint64_t>(hint - 1);
+  out->has_offset = reader.Number() != 0;
+  out->offset.clear();
+  if (out->has_offset) reader.Dims(&out->offset);
+  return true;
+}
+
+bool FoldedRows::Read(uint32_t row, Stored* out) const {
+  Reader reader(rows_.data() + row);
+  if (reader.Number() != kStored) return false;
+  out->path = reader.Text();
+  out->offset = reader.Number();
+  out->length = reader.Number();
+  const uint64_t crc = reader.Number();
+  out->crc32 = crc == 0 ? std::nullopt : std::optional<uint32_t>(static_cast<uint32_t>(crc - 1));
+  const uint64_t transforms = reader.Number();
+  out->transforms = transforms == 0 ? kNoNode : static_cast<NodeId>(transforms - 1);
+  return true;
+}
+
+}  // namespace dcp

@@ -1,0 +1,98 @@
+// The many small objects of a `.metadata` file, a few bytes each: chunks, keys and places of items
+// are taken out of the pickle's graph as soon as they are complete.
+#ifndef DCP_METADATA_FOLDED_ROWS_H_
+#define DCP_METADATA_FOLDED_ROWS_H_
+
+#include <array>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/shape.h"
+#include "metadata/id_table.h"
+#include "metadata/page_buffer.h"
+#include "pickle/graph.h"
+#include "pickle/pod_array.h"
+
+namespace dcp {
+
+// A string that a row names: a node of the graph, or one of FoldedRows' own texts.
+struct TextRef {
+  pickle::NodeId node = pickle::kNoNode;
+  uint32_t own = 0;  // when there is no node
+};
+
+// What is folded is ordinary: exactly the fields of its class, each of the right type and range.
+// Everything else stays in the graph, for the decoder to judge. Rows take no more than the input
+// does; past that, nothing is folded.
+class FoldedRows final : public pickle::Folder {
+ public:
+  // What was passed of `pages` (may be null) is given back.
+  FoldedRows(Bytes input, PageBuffer* pages);
+
+  uint32_t Wants(const pickle::Graph& graph, pickle::NodeId callee) override;
+  bool Fold(const pickle::Graph& graph, uint32_t what, pickle::NodeId object, pickle::NodeId state,
+            uint32_t* row) override;
+  void Passed(size_t offset) override;
+  size_t step() const override;
+
+  // A ChunkStorageMetadata's numbers.
+  struct Chunk {
+    Shape offsets;
+    Shape sizes;
+  };
+  // A MetadataIndex.
+  struct Index {
+    TextRef fqn;
+    std::optional<uint64_t> hint;  // absent: no integer >= 0
+    bool has_offset = false;
+    Shape offset;
+  };
+  // A _StorageInfo. offset + length < 2^63.
+  struct Stored {
+    TextRef path;
+    uint64_t offset = 0;
+    uint64_t length = 0;
+    std::optional<uint32_t> crc32;
+    pickle::NodeId transforms = pickle::kNoNode;
+  };
+  // False when the row is one of another class. Shapes in `out` are cleared and filled.
+  bool Read(uint32_t row, Chunk* out) const;
+  bool Read(uint32_t row, Index* out) const;
+  bool Read(uint32_t row, Stored* out) const;
+
+  size_t own_texts() const { return text_ends_.size(); }
+  std::string_view OwnText(uint32_t own) const;
+
+ private:
+  class Writer;
+  // What a class is made of, by position.
+  using Fields = std::array<pickle::NodeId, 5>;
+  bool ReadFields(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
+                  pickle::NodeId state, Fields* out);
+  bool PutDims(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId node, Writer* out);
+  bool PutText(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId node, Writer* out);
+  bool PutChunk(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
+                Writer* out);
+  bool PutIndex(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
+                Writer* out);
+  bool PutStored(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
+                 Writer* out);
+
+  const size_t input_size_;
+  PageBuffer* const pages_;
+  pickle::PodArray<uint8_t> rows_;
+  pickle::PodArray<char> texts_;
+  pickle::PodArray<uint64_t> text_ends_;
+  IdTable text_ids_;
+
+  // Nodes as last seen, where they are known to stay: classes, keys of states, torch.Size.
+  std::array<pickle::NodeId, 4> classes_;
+  std::array<Fields, 4> keys_;
+  pickle::NodeId size_class_ = pickle::kNoNode;
+};
+
+}  // namespace dcp
+
+#endif  // DCP_METADATA_FOLDED_ROWS_H_

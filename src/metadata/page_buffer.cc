@@ -1,0 +1,43 @@
+#include "metadata/page_buffer.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <new>
+#include <utility>
+
+namespace dcp {
+
+PageBuffer::PageBuffer(size_t size) : size_(size) {
+  if (size == 0) return;
+  void* made = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (made == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<std::byte*>(made);
+}
+
+PageBuffer::PageBuffer(PageBuffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      discarded_(std::exchange(other.discarded_, 0)) {}
+
+PageBuffer& PageBuffer::operator=(PageBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(discarded_, other.discarded_);
+  return *this;
+}
+
+PageBuffer::~PageBuffer() {
+  if (data_ != nullptr) munmap(data_, size_);
+}
+
+void PageBuffer::DiscardBefore(size_t offset) {
+  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t end = (offset < size_ ? offset : size_) / page * page;
+  if (end <= discarded_) return;
+  // Where this fails the pages merely stay.
+  (void)madvise(data_ + discarded_, end - discarded_, MADV_DONTNEED);
+  discarded_ = end;
+}
+
+}  // namespace dcp

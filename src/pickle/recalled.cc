@@ -1,0 +1,144 @@
+#include "pickle/recalled.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "pickle/opcode.h"
+
+namespace dcp::pickle {
+namespace {
+
+// How an opcode's argument is skipped: so many bytes (up to kFixedEnd), or by one of these.
+enum Form : uint8_t {
+  kFixedEnd = 8,
+  kCounted1,  // a length of one byte, and as many bytes
+  kCounted4,
+  kCounted8,
+  kOneLine,
+  kTwoLines,
+  kRecall1,
+  kRecall4,
+  kRecallLine,
+  kEnd,  // nothing after it is run
+};
+
+constexpr std::array<uint8_t, 256> MakeForms() {
+  std::array<uint8_t, 256> forms{};
+  auto set = [&](uint8_t form, auto... opcodes) {
+    ((forms[static_cast<uint8_t>(opcodes)] = form), ...);
+  };
+  using enum Opcode;
+  set(1, kBinInt1, Opcode::kBinPut, kProto);
+  set(2, kBinInt2);
+  set(4, kBinInt, kLongBinPut);
+  set(8, kBinFloat, kFrame);
+  set(kCounted1, kLong1, kShortBinString, kShortBinBytes, kShortBinUnicode);
+  set(kCounted4, kLong4, kBinString, kBinBytes, kBinUnicode);
+  set(kCounted8, kBinBytes8, kBinUnicode8, kByteArray8);
+  set(kOneLine, kInt, kLong, kFloat, kString, kUnicode, kPersId, kPut);
+  set(kTwoLines, kGlobal, kInst);
+  set(kRecall1, kBinGet);
+  set(kRecall4, kLongBinGet);
+  set(kRecallLine, kGet);
+  set(kEnd, kStop);
+  return forms;
+}
+
+constexpr std::array<uint8_t, 256> kForms = MakeForms();
+
+}  // namespace
+
+Recalled::Recalled(Bytes input, uint64_t end) {
+  Scan(input, end);
+  uint64_t* const words = bits_.data();
+  uint32_t* const ranks = ranks_.Extend(bits_.size());
+  for (size_t i = 0; i < bits_.size(); ++i) {
+    ranks[i] = static_cast<uint32_t>(count_);
+    count_ += CountBits(words[i]);
+  }
+}
+
+void Recalled::Add(uint64_t index) {
+  const size_t word = static_cast<size_t>(index / 64);
+  if (word >= bits_.size()) {
+    const size_t added = word + 1 - bits_.size();
+    std::fill_n(bits_.Extend(added), added, 0);
+  }
+  bits_[word] |= uint64_t{1} << index % 64;
+}
+
+void Recalled::Scan(Bytes input, uint64_t end) {
+  const std::byte* at = input.data();
+  const std::byte* const last = at + input.size();
+  const auto left = [&] { return static_cast<uint64_t>(last - at); };
+  const auto skip = [&](uint64_t size) {
+    if (size > left()) return false;
+    at += size;
+    return true;
+  };
+  const auto line = [&](std::string_view* out) {
+    const void* found = left() == 0 ? nullptr : std::memchr(at, '\n', left());
+    if (found == nullptr) return false;
+    const auto* stop = static_cast<const std::byte*>(found);
+    *out = AsText({at, stop});
+    at = stop + 1;
+    return true;
+  };
+  const auto recall = [&](uint64_t index) {
+    if (index < end) Add(index);
+  };
+  // Skips an argument that starts with its length.
+  const auto counted = [&]<typename Length>(Length) {
+    if (left() < sizeof(Length)) return false;
+    const uint64_t size = LoadLe<Length>(at);
+    at += sizeof(Length);
+    return skip(size);
+  };
+  while (at != last) {
+    const uint8_t form = kForms[static_cast<uint8_t>(*at++)];
+    std::string_view text;
+    bool more = true;
+    switch (form) {
+      case kCounted1:
+        more = counted(uint8_t{});
+        break;
+      case kCounted4:
+        more = counted(uint32_t{});
+        break;
+      case kCounted8:
+        more = counted(uint64_t{});
+        break;
+      case kOneLine:
+        more = line(&text);
+        break;
+      case kTwoLines:
+        more = line(&text) && line(&text);
+        break;
+      case kRecall1:
+        if (left() == 0) return;
+        recall(static_cast<uint8_t>(*at++));
+        break;
+      case kRecall4:
+        if (left() < 4) return;
+        recall(LoadLe<uint32_t>(at));
+        at += 4;
+        break;
+      case kRecallLine: {
+        if (!line(&text)) return;
+        uint64_t index = 0;
+        if (std::from_chars(text.data(), text.data() + text.size(), index).ec == std::errc()) {
+          recall(index);
+        }
+        break;
+      }
+      case kEnd:
+        return;
+      default:
+        more = skip(form);
+    }
+    if (!more) return;
+  }
+}
+
+}  // namespace dcp::pickle

@@ -1,0 +1,48 @@
+// Which memo entries a pickle asks for. Picklers memoise nearly every object and recall few, so
+// that knowing them beforehand lets the machine forget the others at once.
+#ifndef DCP_PICKLE_RECALLED_H_
+#define DCP_PICKLE_RECALLED_H_
+
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "pickle/pod_array.h"
+
+namespace dcp::pickle {
+
+// A set of memo indices, each with its rank among them.
+class Recalled {
+ public:
+  // Those below `end` that a GET of the pickle at the start of `input` names. What is no pickle is
+  // looked at up to where the machine stops too. Throws std::bad_alloc.
+  Recalled(Bytes input, uint64_t end);
+
+  size_t count() const { return count_; }
+  bool Has(uint64_t index) const {
+    return index / 64 < bits_.size() && (bits_[index / 64] >> index % 64 & 1) != 0;
+  }
+  // How many lower indices are in the set.
+  size_t Rank(uint64_t index) const {
+    const uint64_t below = bits_[index / 64] & ((uint64_t{1} << index % 64) - 1);
+    return ranks_[index / 64] + CountBits(below);
+  }
+
+ private:
+  // In line: without -mpopcnt the builtin is a call.
+  static uint32_t CountBits(uint64_t bits) {
+    bits -= bits >> 1 & 0x5555555555555555;
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<uint32_t>(bits * 0x0101010101010101 >> 56);
+  }
+  void Scan(Bytes input, uint64_t end);
+  void Add(uint64_t index);
+
+  PodArray<uint64_t> bits_;
+  PodArray<uint32_t> ranks_;  // of the first index of each word
+  size_t count_ = 0;
+};
+
+}  // namespace dcp::pickle
+
+#endif  // DCP_PICKLE_RECALLED_H_

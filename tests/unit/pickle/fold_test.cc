@@ -1,0 +1,208 @@
+// Objects that a Folder takes out of the graph while it is made.
+#include <cstring>
+
+#include "pickle/graph.h"
+#include "support/cmocka.h"
+#include "unit/pickle/graph_text.h"
+#include "unit/pickle/python_pickles.h"
+// after cmocka.h
+#include "support/checks.h"
+
+namespace dcp::pickle {
+namespace {
+
+using namespace std::string_literals;
+
+// Takes instances of m:C whose state is no None; keeps the state's text. What was passed of the
+// input is overwritten, to show that nobody looks there again.
+class Collector final : public Folder {
+ public:
+  explicit Collector(std::string input) : input_(std::move(input)) {}
+
+  uint32_t Wants(const Graph& graph, NodeId callee) override {
+    return graph.IsGlobal(callee, "m", "C") ? 7 : 0;
+  }
+  bool Fold(const Graph& graph, uint32_t what, NodeId object, NodeId state,
+            uint32_t* row) override {
+    if (what != 7 || graph.kind(object) != NodeKind::kNewObject) return false;
+    if (graph.kind(state) == NodeKind::kNone) return false;
+    *row = static_cast<uint32_t>(taken.size());
+    taken.push_back(GraphText(graph, state));
+    return true;
+  }
+  void Passed(size_t offset) override {
+    std::memset(input_.data() + passed_, '?', offset - passed_);
+    passed_ = offset;
+  }
+  size_t step() const override { return 1; }
+
+  Result<Graph> Run() { return Parse(AsBytes(input_), Limits(), this); }
+
+  std::vector<std::string> taken;
+
+ private:
+  std::string input_;
+  size_t passed_ = 0;
+};
+
+struct Case {
+  const char* what;
+  std::string pickle;
+  const char* graph;
+  std::vector<std::string> taken;
+};
+
+// h0 recalls; \x94 memoises.
+const std::string kNew = "cm\nC\n)\x81";
+
+std::string Folds() {
+  const Case cases[] = {
+      {"plain", kNew + "}b.", "new<@m:C()>", {"{}"}},
+      {"another class", "cm\nD\n)\x81}b.", "new<@m:D() state={}>", {}},
+      {"arguments", "cm\nC\nN\x85\x81}b.", "new<@m:C(None) state={}>", {}},
+      {"refused", kNew + "Nb.", "new<@m:C() state=None>", {}},
+      {"memoised, not recalled", kNew + "\x94}\x94K\x01K\x02sb.", "new<@m:C()>", {"{1: 2}"}},
+      {"recalled later",
+       "(" + kNew + "\x94}bh\x00t."s,
+       "(new<@m:C() state={}>, new<@m:C() state={}>)",
+       {}},
+      {"recalled within",
+       kNew + "\x94]h\x00"
+              "ab."s,
+       nullptr,
+       {}},
+      {"duplicated", "(" + kNew + "2}bt.", "(new<@m:C() state={}>, new<@m:C() state={}>)", {}},
+      {"duplicated when done", "(" + kNew + "}b2t.", "(new<@m:C()>, new<@m:C()>)", {"{}"}},
+      {"state recalled",
+       "(" + kNew +
+           "](K\x01K\x02"
+           "e\x94"
+           "bh\x00]Nat."s,
+       "(new<@m:C()>, [1, 2], [None])",
+       {"[1, 2]"}},
+      {"part of the state recalled",
+       "(" + kNew +
+           "(\x8c\x01x](K\x01K\x02K\x03"
+           "e\x94\x8c\x01ytb]Nah\x00t."s,
+       "(new<@m:C()>, [None], [1, 2, 3])",
+       {"('78', [1, 2, 3], '79')"}},
+      {"an older list changed meanwhile",
+       "(]\x94" + kNew +
+           "h\x00(\x8c\x02in\x85\x8c\x02on\x85"
+           "eb](NN\x85\x85"
+           "et."s,
+       "([('696e'), ('6f6e')], new<@m:C()>, [None, ((None))])",
+       {"[('696e'), ('6f6e')]"}},
+      {"an older object gets its state meanwhile",
+       "(cm\nD\n)\x81\x94" + kNew + "h\x00(K\x01\x8c\x01xtbb(\x8c\x01y\x85\x85t."s + "",
+       nullptr,
+       {}},
+      {"one in another",
+       kNew + "}K\x01" + kNew + "]bsb.",
+       "new<@m:C() state={1: new<@m:C()>}>",
+       {"[]"}},
+      {"dropped", kNew + "}b0" + kNew + "0N.", "None", {"{}"}},
+      {"many",
+       "(" + kNew +
+           "\x8c\x01x\x85"
+           "b" +
+           kNew +
+           "\x8c\x01y\x85"
+           "b\x8c\x01zt.",
+       "(new<@m:C()>, new<@m:C()>, '7a')",
+       {"('78')", "('79')"}},
+      {"items for what was taken", kNew + "}bNa(NNu.", "new<@m:C()>", {"{}"}},
+  };
+  for (const Case& c : cases) {
+    Collector collector(c.pickle);
+    Result<Graph> graph = collector.Run();
+    Result<Graph> plain = Parse(AsBytes(c.pickle));
+    CHECK_THAT(graph.ok() == plain.ok());
+    if (c.graph == nullptr) continue;
+    CHECK_OK(graph);
+    std::string got = GraphText(*graph, graph->root());
+    if (got != c.graph) return fmt::format("{}: got {}, want {}", c.what, got, c.graph);
+    if (collector.taken != c.taken) return fmt::format("{}: others were taken", c.what);
+  }
+  return {};
+}
+
+std::string SecondStateIsRefused() {
+  for (const std::string& pickle : {kNew + "}b}b.", kNew + "}Nb}b.", kNew + "\x94}bh\x00}b."s}) {
+    Collector collector(pickle);
+    Result<Graph> graph = collector.Run();
+    Result<Graph> plain = Parse(AsBytes(pickle));
+    CHECK_THAT(!graph.ok() && !plain.ok());
+    CHECK_THAT(graph.status().code() == plain.status().code());
+  }
+  return {};
+}
+
+std::string PassedInputIsNotRead() {
+  for (const char* hex : kPlain) {
+    const std::string pickle = FromHex(hex);
+    Result<Graph> plain = Parse(AsBytes(pickle));
+    CHECK_OK(plain);
+    Collector collector(pickle);
+    Result<Graph> graph = collector.Run();
+    CHECK_OK(graph);
+    CHECK_THAT(GraphText(*graph, graph->root()) == GraphText(*plain, plain->root()));
+    CHECK_THAT(graph->consumed() == plain->consumed());
+  }
+  // Longer than a node's own bits can tell.
+  const std::string text((1 << 20) + 3, 'x');
+  const std::string pickle = "(X\x03\0\x10\0"s + text + "\x8c\x02hit.";
+  Collector collector(pickle);
+  Result<Graph> graph = collector.Run();
+  CHECK_OK(graph);
+  CHECK_THAT(graph->Text(graph->Items(graph->root())[0]) == text);
+  return {};
+}
+
+// A hundred thousand objects leave a node each.
+std::string LittleIsLeft() {
+  std::string pickle = "cm\nC\n\x94(";
+  constexpr size_t kCount = 100000;
+  for (size_t i = 0; i < kCount; ++i) pickle += "h\x00)\x81\x94}\x94(K\x01K\x01K\x02\x86\x94ub"s;
+  pickle += "t.";
+  Collector collector(pickle);
+  Result<Graph> graph = collector.Run();
+  CHECK_OK(graph);
+  CHECK_THAT(collector.taken.size() == kCount);
+  CHECK_THAT(graph->node_count() < kCount + 100);
+  return {};
+}
+
+// Memo indices with gaps and repeats are counted as Python does: MEMOIZE goes to the next one.
+std::string GapsInTheMemo() {
+  const std::string pickles[] = {
+      "(Nq\x05K\x01\x94K\x02\x94h\x05h\x01h\x02t."s,                // len(memo) is 1, then 2
+      "(K\x01q\x00K\x02q\x00K\x03\x94h\x00h\x01t."s,                // put twice
+      "(K\x01r\x00\x00\x00\x70K\x02\x94j\x00\x00\x00\x70h\x01t."s,  // far away
+  };
+  const char* const want[] = {"(None, 1, 2, None, 1, 2)", "(1, 2, 3, 2, 3)", "(1, 2, 1, 2)"};
+  for (size_t i = 0; i < 3; ++i) {
+    Result<Graph> graph = Parse(AsBytes(pickles[i]));
+    CHECK_OK(graph);
+    std::string got = GraphText(*graph, graph->root());
+    if (got != want[i]) return fmt::format("{}: got {}", i, got);
+  }
+  return {};
+}
+
+}  // namespace
+}  // namespace dcp::pickle
+
+#define DCP_CHECKED(name) \
+  { #name, dcp::Checked < dcp::pickle::name>, nullptr, nullptr, nullptr }
+
+int main() {
+  const CMUnitTest tests[] = {
+      DCP_CHECKED(Folds),
+      DCP_CHECKED(SecondStateIsRefused),
+      DCP_CHECKED(PassedInputIsNotRead),
+      DCP_CHECKED(LittleIsLeft),
+      DCP_CHECKED(GapsInTheMemo),
+  };
+  return cmocka_run_group_tests_name("pickle/fold", tests, nullptr, nullptr);
+}
