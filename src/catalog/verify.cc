@@ -156,8 +156,10 @@ class Verification {
       }
       readable->push_back(items_[i]);
     }
-    // Where items are not where they are said to be, what lies between them is not padding.
-    if (summary_.damage.empty()) {
+    // What libdcp leaves between two items, to align the second, is zeros and in no checksum; other
+    // writers promise nothing about such bytes. Where items are not where they are said to be, what
+    // lies between them is not padding.
+    if (metadata_.checksummed && !metadata_.merged && summary_.damage.empty()) {
       for (const auto& [begin, after] : gaps) {
         DCP_RETURN_IF_ERROR(CheckGap(**file, *after, begin));
       }
@@ -165,10 +167,8 @@ class Verification {
     return Status::Ok();
   }
 
-  // What libdcp leaves between two items, to align the second, is zeros and in no checksum.
-  // Other writers promise nothing about such bytes.
+  // Damage unless the bytes from `begin` to the item are zeros.
   Status CheckGap(const ReadableFile& file, const Item& after, uint64_t begin) {
-    if (!metadata_.checksummed || metadata_.merged) return Status::Ok();
     DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer, options_.pool->Acquire(options_.cancel));
     for (uint64_t at = begin; at < after.location().offset;) {
       const size_t size = std::min<uint64_t>(buffer.bytes().size(), after.location().offset - at);
@@ -259,11 +259,11 @@ class Verification {
       if (unreadable) {
         summary_.unreadable.push_back(
             {item.entry->name, FileName(item), item.location().offset, status});
-        return progress_.Advance(item.location().length, 1);
+      } else {
+        ++summary_.items_checked;
+        summary_.bytes_checked += item.location().length;
+        if (status.ok() && !has_checksums) ++summary_.items_without_checksum;
       }
-      ++summary_.items_checked;
-      summary_.bytes_checked += item.location().length;
-      if (status.ok() && !has_checksums) ++summary_.items_without_checksum;
     }
     return progress_.Advance(item.location().length, 1);
   }
