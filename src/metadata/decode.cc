@@ -359,7 +359,7 @@ class Decoder {
     if (row && rows_.Read(*row, &index_)) {
       const TextRef fqn = index_.fqn;
       std::optional<uint32_t> id = fqn.node != kNoNode ? EntryOf(fqn.node) : EntryOfOwn(fqn.own);
-      return ReadStored(id, TextOf(fqn), key, node);
+      return ReadStored(id, TextOf(fqn), node, [&] { return ChunkOf(*id, index_); });
     }
     ObjectView index = ViewObject(graph_, key);
     NodeId fqn = Field(graph_, index, "fqn");
@@ -368,11 +368,14 @@ class Decoder {
         Note("storage_data has the key {}, which is not used", Describe(graph_, key));
       return Status::Ok();
     }
-    return ReadStored(EntryOf(fqn), graph_.Text(fqn), key, node);
+    std::optional<uint32_t> id = EntryOf(fqn);
+    return ReadStored(id, graph_.Text(fqn), node, [&] { return ChunkOf(*id, index); });
   }
 
-  // `id` is the entry that the key names, if there is one.
-  Status ReadStored(std::optional<uint32_t> id, std::string_view name, NodeId key, NodeId node) {
+  // `id` is the entry that the key names, if there is one, and chunk_of() its chunk.
+  template <typename ChunkOfKey>
+  Status ReadStored(std::optional<uint32_t> id, std::string_view name, NodeId node,
+                    const ChunkOfKey& chunk_of) {
     if (!id) {
       if (HasRoomForNote())
         Note("storage_data has an item of {}, which is not in state_dict_metadata",
@@ -386,7 +389,7 @@ class Decoder {
              Describe(graph_, node));
       return Status::Ok();
     }
-    DCP_ASSIGN_OR_RETURN(std::optional<uint32_t> chunk, ChunkOf(*id, key));
+    DCP_ASSIGN_OR_RETURN(std::optional<uint32_t> chunk, chunk_of());
     if (!chunk) {
       if (HasRoomForNote())
         Note("storage_data has an item of {} that is none of its chunks", PrintableName(name));
@@ -544,21 +547,22 @@ class Decoder {
 
   // The chunk of entry `id` that a key of storage_data names by its offsets; its hint says where to
   // look first, and decides alone when there are no offsets.
-  Result<std::optional<uint32_t>> ChunkOf(uint32_t id, NodeId key) {
+  Result<std::optional<uint32_t>> ChunkOf(uint32_t id, const FoldedRows::Index& index) {
     const Entry& entry = out_.entries[id];
-    if (std::optional<uint32_t> row = graph_.Folded(key); row && rows_.Read(*row, &index_)) {
-      std::optional<uint32_t> hinted;
-      if (index_.hint && *index_.hint < entry.chunk_count()) {
-        hinted = static_cast<uint32_t>(*index_.hint);
-      }
-      if (entry.kind == EntryKind::kBytes || !index_.has_offset) {
-        return WithoutOffset(entry, index_.has_offset, hinted);
-      }
-      if (index_.offset.size() != entry.ndim()) return std::optional<uint32_t>();
-      DCP_RETURN_IF_ERROR(MustAfford(index_.offset.size()));
-      return FindChunk(id, index_.offset, hinted);
+    std::optional<uint32_t> hinted;
+    if (index.hint && *index.hint < entry.chunk_count()) {
+      hinted = static_cast<uint32_t>(*index.hint);
     }
-    ObjectView index = ViewObject(graph_, key);
+    if (entry.kind == EntryKind::kBytes || !index.has_offset) {
+      return WithoutOffset(entry, index.has_offset, hinted);
+    }
+    if (index.offset.size() != entry.ndim()) return std::optional<uint32_t>();
+    DCP_RETURN_IF_ERROR(MustAfford(index.offset.size()));
+    return FindChunk(id, index.offset, hinted);
+  }
+
+  Result<std::optional<uint32_t>> ChunkOf(uint32_t id, const ObjectView& index) {
+    const Entry& entry = out_.entries[id];
     NodeId offset = Field(graph_, index, "offset");
     NodeId hint = Field(graph_, index, "index");
     std::optional<uint32_t> hinted;
