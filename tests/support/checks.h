@@ -82,5 +82,8 @@ void CheckedWith(void** state) {
                                  dcp_check_.ToString());                               \
     }                                                                                  \
   } while (false)
+// The entry for dcp::name in a list of tests; cmocka shows the name alone.
+#define DCP_CHECKED(name) \
+  { #name, dcp::Checked < dcp::name>, nullptr, nullptr, nullptr }
 
 #endif  // DCP_TESTS_SUPPORT_CHECKS_H_

@@ -494,9 +494,6 @@ std::string MergesRanks() {
 }  // namespace
 }  // namespace dcp
 
-#define DCP_CHECKED(name) \
-  { #name, dcp::Checked < dcp::name>, nullptr, nullptr, nullptr }
-
 int main() {
   const CMUnitTest tests[] = {
       DCP_CHECKED(EveryProtocol),

@@ -196,9 +196,6 @@ std::string BadPathsAreRefused() {
 }  // namespace
 }  // namespace dcp
 
-#define DCP_CHECKED(name) \
-  { #name, dcp::Checked < dcp::name>, nullptr, nullptr, nullptr }
-
 int main() {
   const CMUnitTest tests[] = {
       DCP_CHECKED(TodaysRule),

@@ -125,9 +125,6 @@ std::string Discards() {
 }  // namespace
 }  // namespace dcp
 
-#define DCP_CHECKED(name) \
-  { #name, dcp::Checked < dcp::name>, nullptr, nullptr, nullptr }
-
 int main() {
   const CMUnitTest tests[] = {
       DCP_CHECKED(RealFiles),

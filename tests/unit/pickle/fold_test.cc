@@ -193,16 +193,13 @@ std::string GapsInTheMemo() {
 }  // namespace
 }  // namespace dcp::pickle
 
-#define DCP_CHECKED(name) \
-  { #name, dcp::Checked < dcp::pickle::name>, nullptr, nullptr, nullptr }
-
 int main() {
   const CMUnitTest tests[] = {
-      DCP_CHECKED(Folds),
-      DCP_CHECKED(SecondStateIsRefused),
-      DCP_CHECKED(PassedInputIsNotRead),
-      DCP_CHECKED(LittleIsLeft),
-      DCP_CHECKED(GapsInTheMemo),
+      DCP_CHECKED(pickle::Folds),
+      DCP_CHECKED(pickle::SecondStateIsRefused),
+      DCP_CHECKED(pickle::PassedInputIsNotRead),
+      DCP_CHECKED(pickle::LittleIsLeft),
+      DCP_CHECKED(pickle::GapsInTheMemo),
   };
   return cmocka_run_group_tests_name("pickle/fold", tests, nullptr, nullptr);
 }

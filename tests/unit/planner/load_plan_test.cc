@@ -223,9 +223,6 @@ std::string LargeReshard() {
 }  // namespace
 }  // namespace dcp
 
-#define DCP_CHECKED(name) \
-  { #name, dcp::Checked < dcp::name>, nullptr, nullptr, nullptr }
-
 int main() {
   const CMUnitTest tests[] = {
       DCP_CHECKED(AgreesWithBruteForce),

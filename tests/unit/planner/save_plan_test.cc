@@ -365,9 +365,6 @@ std::string LocalPlanOfLeaves() {
 }  // namespace
 }  // namespace dcp
 
-#define DCP_CHECKED(name) \
-  { #name, dcp::Checked < dcp::name>, nullptr, nullptr, nullptr }
-
 int main() {
   const CMUnitTest tests[] = {
       DCP_CHECKED(AgreesWithTheModel),          DCP_CHECKED(SpreadsReplicas),
