@@ -41,3 +41,26 @@ configure() {
   (cd "$ROOT" && cmake --preset "$preset" "${options[@]}")
   printf '%s' "$configured" >"$stamp"
 }
+
+# build_preset PRESET [option...]
+build_preset() {
+  configure "$@"
+  cmake --build "$ROOT/build/$1" -j "$JOBS"
+}
+
+# Commands in the background are started with Ctrl-C ignored; tests of Ctrl-C need it as it is.
+SIGNALS=(env --default-signal=INT,QUIT,TERM,HUP,PIPE)
+
+# run_ctest PRESET [argument...]
+run_ctest() {
+  local preset=$1
+  shift
+  "${SIGNALS[@]}" ctest --test-dir "$ROOT/build/$preset" --output-on-failure -j "$JOBS" \
+    --timeout 900 --no-tests=error "$@"
+}
+
+# The test programs under TSan.
+build_tsan() { build_preset tsan -DDCP_BUILD_CLI=OFF; }
+ctest_tsan() {
+  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 run_ctest tsan -LE fuzz-replay
+}

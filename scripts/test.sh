@@ -59,21 +59,6 @@ stage() {
   say "${DIM}$(elapsed)   done in $((SECONDS - begin)) s  $([ "$pattern" = none ] || say "$count")${RESET}"
 }
 
-# Commands in the background are started with Ctrl-C ignored; tests of Ctrl-C need it as it is.
-SIGNALS=(env --default-signal=INT,QUIT,TERM,HUP,PIPE)
-
-# run_ctest PRESET [argument...]
-run_ctest() {
-  local preset=$1
-  shift
-  "${SIGNALS[@]}" ctest --test-dir "build/$preset" --output-on-failure -j "$JOBS" --timeout 900 --no-tests=error "$@"
-}
-
-build_preset() {
-  configure "$@"
-  cmake --build "build/$1" -j "$JOBS"
-}
-
 if [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; then
   say "A GPU is here; nothing in this suite uses it."
 else
@@ -100,9 +85,9 @@ export ASAN_OPTIONS=detect_stack_use_after_return=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 stage "ctest ASan + UBSan" "$CTEST" run_ctest asan
 
-stage "build TSan" none build_preset tsan -DDCP_BUILD_CLI=OFF
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-stage "ctest TSan" "$CTEST" run_ctest tsan -LE fuzz-replay
+stage "build TSan" none build_tsan
+stage "ctest TSan" "$CTEST" ctest_tsan
+
 wait_for_torch() {
   wait "$torch_pid" || { tail -n 40 "$LOGS/set-up-torch.log"; return 1; }
 }
