@@ -2,7 +2,8 @@
 # make fuzz: each target for FUZZ_RUNS runs (10,000,000), several seeds one after the other. What is
 # done is counted in build/fuzz/state, so that an interrupted run goes on where it was; remove that
 # folder to begin anew. One worker a core: each takes a chunk of the target that is furthest behind.
-# Findings stay in build/fuzz/findings.
+# Findings stay in build/fuzz/findings. Three chunks of four take inputs of up to 2 KiB, which run
+# some ten times as often a second as the fourth's, of up to 64 KiB.
 #   FUZZ_RUNS=100000 scripts/fuzz.sh pickle zip
 . "$(dirname "$0")/common.sh"
 
@@ -33,12 +34,13 @@ done_of() { awk '{ sum += $1 } END { print sum + 0 }' "$STATE/$1" 2>/dev/null ||
 
 # fuzz_chunk NAME RUNS WORKER
 fuzz_chunk() {
-  local name=$1 runs=$2 seed log executed status=0
+  local name=$1 runs=$2 seed log executed longest=2048 status=0
   seed=$((($(date +%s%N) / 1000) % 2147483647 + 1))
   log="$STATE/$name.$3.log"
+  [ $(($(cat "$STATE/$name" 2>/dev/null | wc -l) % 4)) -ne 0 ] || longest=65536
   mkdir -p "$ROOT/build/fuzz/corpora/$name"
   "$ROOT/build/fuzz/bin/fuzz_$name" -runs="$runs" -seed="$seed" -timeout=5 -rss_limit_mb=2048 \
-    -malloc_limit_mb=1024 -max_len=65536 -entropic=0 -print_final_stats=1 \
+    -malloc_limit_mb=1024 -max_len=$longest -entropic=0 -print_final_stats=1 \
     -artifact_prefix="$FINDINGS/$name-" \
     "$ROOT/build/fuzz/corpora/$name" "$ROOT/fuzz/corpora/$name" >"$log" 2>&1 || status=$?
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
