@@ -25,8 +25,9 @@ constexpr uint64_t kNumbersPerByte = 16;
 constexpr uint64_t kTextPerByte = 16;
 constexpr uint64_t kFree = 1 << 16;
 constexpr size_t kMaxNotes = 100;
-constexpr size_t kFewChunks = 8;  // searched in turn
-constexpr size_t kLongText = 64;  // bytes; a lookup by such text is remembered by node
+constexpr size_t kFewChunks = 8;   // searched in turn
+constexpr size_t kAhead = 2 * 12;  // nodes of a dict: pairs looked at before they are read
+constexpr size_t kLongText = 64;   // bytes; a lookup by such text is remembered by node
 
 class Decoder {
  public:
@@ -349,9 +350,24 @@ class Decoder {
     own_entries_.resize(rows_.own_texts());
     own_files_.assign(rows_.own_texts(), Location::kMissing);
     for (size_t i = 0; i + 1 < mapping.pairs.size(); i += 2) {
+      if (i + kAhead < mapping.pairs.size()) Prefetch(mapping.pairs[i + kAhead]);
       DCP_RETURN_IF_ERROR(ReadStored(mapping.pairs[i], mapping.pairs[i + 1]));
     }
     return Status::Ok();
+  }
+
+  // The keys are in the order of ranks and the chunks in that of names, so that each is elsewhere.
+  void Prefetch(NodeId key) const {
+    std::optional<uint32_t> row = graph_.Folded(key);
+    TextRef fqn;
+    std::optional<uint64_t> hint;
+    if (!row || !rows_.Peek(*row, &fqn, &hint) || fqn.node != kNoNode || !hint) return;
+    const std::optional<std::optional<uint32_t>>& known = own_entries_[fqn.own];
+    if (!known || !*known) return;
+    const Entry& entry = out_.entries[**known];
+    if (*hint >= entry.chunk_count()) return;
+    __builtin_prefetch(entry.locations.data() + *hint, 1);
+    __builtin_prefetch(entry.boxes.data() + 2 * entry.ndim() * *hint);
   }
 
   Status ReadStored(NodeId key, NodeId node) {
@@ -603,7 +619,11 @@ class Decoder {
   std::optional<uint32_t> FindChunk(uint32_t id, Dims wanted, std::optional<uint32_t> hinted) {
     const Entry& entry = out_.entries[id];
     auto matches = [&](size_t chunk) {
-      return std::equal(wanted.begin(), wanted.end(), entry.chunk(chunk).offsets.begin());
+      const Dims offsets = entry.chunk(chunk).offsets;
+      for (size_t d = 0; d < wanted.size(); ++d) {  // few: memcmp would take longer
+        if (wanted[d] != offsets[d]) return false;
+      }
+      return true;
     };
     if (hinted && matches(*hinted)) return hinted;
     size_t count = entry.chunk_count();

@@ -12,6 +12,7 @@ using pickle::Graph;
 using pickle::kNoNode;
 using pickle::NodeId;
 using pickle::NodeKind;
+using pickle::PlainValue;
 
 // First byte of a row.
 constexpr uint32_t kChunk = 1;
@@ -42,6 +43,11 @@ class Reader {
       if (byte < 128) return value;
     }
   }
+  // Written as one more, or 0.
+  std::optional<uint64_t> Optional() {
+    const uint64_t value = Number();
+    return value == 0 ? std::nullopt : std::optional<uint64_t>(value - 1);
+  }
   void Dims(Shape* out) {
     out->clear();
     for (uint64_t left = Number(); left > 0; --left) {
@@ -58,8 +64,19 @@ class Reader {
   const uint8_t* at_;
 };
 
-bool IsNatural(const Graph& graph, NodeId node) {
-  return graph.kind(node) == NodeKind::kInt && graph.AsInt(node) >= 0;
+// An integer >= 0.
+std::optional<uint64_t> Natural(const Graph& graph, const PlainValue& value) {
+  if (value.kind == PlainValue::Kind::kNumber) return value.number;
+  if (value.kind != PlainValue::Kind::kNode || graph.kind(value.node) != NodeKind::kInt ||
+      graph.AsInt(value.node) < 0) {
+    return std::nullopt;
+  }
+  return static_cast<uint64_t>(graph.AsInt(value.node));
+}
+
+// None, or not there (null).
+bool IsAbsent(const Graph& graph, const PlainValue* value) {
+  return value == nullptr || (value->kind == PlainValue::Kind::kNode && IsNone(graph, value->node));
 }
 
 }  // namespace
@@ -81,7 +98,7 @@ class FoldedRows::Writer {
 
 FoldedRows::FoldedRows(Bytes input, PageBuffer* pages) : input_size_(input.size()), pages_(pages) {
   classes_.fill(kNoNode);
-  for (Fields& keys : keys_) keys.fill(kNoNode);
+  for (auto& keys : keys_) keys.fill(kNoNode);
 }
 
 void FoldedRows::Passed(size_t offset) {
@@ -106,40 +123,62 @@ uint32_t FoldedRows::Wants(const Graph& graph, NodeId callee) {
   return 0;
 }
 
-bool FoldedRows::ReadFields(const Graph& graph, uint32_t what, NodeId object, NodeId state,
-                            Fields* out) {
-  out->fill(kNoNode);
-  if (graph.kind(state) != NodeKind::kDict) return false;
-  const std::span<const NodeId> pairs = graph.Pairs(state);
-  if (pairs.size() > 2 * out->size()) return false;
-  Fields& keys = keys_[what];
-  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
-    const NodeId key = pairs[i];
-    size_t field = 0;
-    while (field < keys.size() && keys[field] != key) ++field;
-    if (field == keys.size()) {
-      if (!graph.IsString(key)) return false;
-      const std::string_view name = graph.Text(key);
-      field = 0;
-      while (field < keys.size() && (kFields[what][field] != name || name.empty())) ++field;
-      if (field == keys.size()) return false;
-      if (key < object) keys[field] = key;
+// The field that `key` names; kMostFields when it is none. `place`: which pair of the state it is.
+size_t FoldedRows::FieldOf(const Graph& graph, uint32_t what, NodeId object, size_t place,
+                           const PlainValue& key) {
+  std::array<NodeId, kMostFields>& keys = keys_[what];
+  if (key.kind == PlainValue::Kind::kNode) {
+    const size_t likely = order_[what][place];
+    if (keys[likely] == key.node && key.node != kNoNode) return likely;
+    for (size_t field = 0; field < keys.size(); ++field) {
+      if (keys[field] != key.node || key.node == kNoNode) continue;
+      order_[what][place] = static_cast<uint8_t>(field);
+      return field;
     }
-    if ((*out)[field] != kNoNode) return false;
-    (*out)[field] = pairs[i + 1];
+    if (!graph.IsString(key.node)) return kMostFields;
   }
-  return std::find(out->begin(), out->begin() + kNeeded[what], kNoNode) ==
+  const std::string_view name =
+      key.kind == PlainValue::Kind::kNode ? graph.Text(key.node) : key.text;
+  size_t field = 0;
+  while (field < keys.size() && (kFields[what][field] != name || name.empty())) ++field;
+  if (field < keys.size() && key.kind == PlainValue::Kind::kNode && key.node < object) {
+    keys[field] = key.node;
+  }
+  return field;
+}
+
+bool FoldedRows::SortFields(const Graph& graph, uint32_t what, NodeId object,
+                            std::span<const pickle::PlainField> fields, Fields* out) {
+  if (fields.size() > out->size()) return false;
+  out->fill(nullptr);
+  for (size_t place = 0; place < fields.size(); ++place) {
+    const size_t field = FieldOf(graph, what, object, place, fields[place].key);
+    if (field == kMostFields || (*out)[field] != nullptr) return false;
+    (*out)[field] = &fields[place].value;
+  }
+  return std::find(out->begin(), out->begin() + kNeeded[what], nullptr) ==
          out->begin() + kNeeded[what];
 }
 
+bool FoldedRows::IsSize(const Graph& graph, NodeId object, NodeId callee) {
+  if (callee == size_class_ && callee != kNoNode) return true;
+  if (!graph.IsGlobal(callee, "torch", "Size")) return false;
+  if (callee < object) size_class_ = callee;
+  return true;
+}
+
 // A torch.Size, tuple or list of numbers.
-bool FoldedRows::PutDims(const Graph& graph, NodeId object, NodeId node, Writer* out) {
+bool FoldedRows::PutDims(const Graph& graph, NodeId object, const PlainValue& value, Writer* out) {
+  if (value.kind == PlainValue::Kind::kNumbers) {
+    if (value.numbers.size() > kMaxDims || !IsSize(graph, object, value.node)) return false;
+    out->Number(value.numbers.size());
+    for (const uint64_t number : value.numbers) out->Number(number);
+    return true;
+  }
+  if (value.kind != PlainValue::Kind::kNode) return false;
+  NodeId node = value.node;
   if (graph.kind(node) == NodeKind::kReduce) {
-    const NodeId callee = graph.Callee(node);
-    if (callee != size_class_) {
-      if (!graph.IsGlobal(callee, "torch", "Size")) return false;
-      if (callee < object) size_class_ = callee;
-    }
+    if (!IsSize(graph, object, graph.Callee(node))) return false;
     const NodeId arguments = graph.Arguments(node);
     const std::span<const NodeId> items = graph.Items(arguments);
     if (items.size() != 1) return false;
@@ -150,7 +189,7 @@ bool FoldedRows::PutDims(const Graph& graph, NodeId object, NodeId node, Writer*
   if (items.size() > kMaxDims) return false;
   out->Number(items.size());
   for (const NodeId item : items) {
-    if (!IsNatural(graph, item)) return false;
+    if (graph.kind(item) != NodeKind::kInt || graph.AsInt(item) < 0) return false;
     out->Number(static_cast<uint64_t>(graph.AsInt(item)));
   }
   return true;
@@ -158,13 +197,17 @@ bool FoldedRows::PutDims(const Graph& graph, NodeId object, NodeId node, Writer*
 
 // Older nodes stay, and many rows may share one of any length. A newer one goes, but its bytes were
 // paid for by the input.
-bool FoldedRows::PutText(const Graph& graph, NodeId object, NodeId node, Writer* out) {
-  if (!graph.IsString(node)) return false;
-  if (node < object) {
-    out->Number(uint64_t{node} << 1 | 1);
-    return true;
+bool FoldedRows::PutText(const Graph& graph, NodeId object, const PlainValue& value, Writer* out) {
+  std::string_view text = value.text;
+  if (value.kind == PlainValue::Kind::kNode && graph.IsString(value.node)) {
+    if (value.node < object) {
+      out->Number(uint64_t{value.node} << 1 | 1);
+      return true;
+    }
+    text = graph.Text(value.node);
+  } else if (value.kind != PlainValue::Kind::kText) {
+    return false;
   }
-  const std::string_view text = graph.Text(node);
   const auto fresh = static_cast<uint32_t>(text_ends_.size());
   const uint32_t own = text_ids_.FindOrAdd(SeededHash(text), fresh,
                                            [&](uint32_t other) { return OwnText(other) == text; });
@@ -177,41 +220,58 @@ bool FoldedRows::PutText(const Graph& graph, NodeId object, NodeId node, Writer*
 }
 
 bool FoldedRows::PutChunk(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
-  return PutDims(graph, object, fields[0], out) && PutDims(graph, object, fields[1], out);
+  return PutDims(graph, object, *fields[0], out) && PutDims(graph, object, *fields[1], out);
 }
 
 bool FoldedRows::PutIndex(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
-  if (!PutText(graph, object, fields[0], out)) return false;
-  const bool hinted = IsNatural(graph, fields[2]);
-  out->Number(hinted ? static_cast<uint64_t>(graph.AsInt(fields[2])) + 1 : 0);
-  const bool has_offset = !IsNone(graph, fields[1]);
+  if (!PutText(graph, object, *fields[0], out)) return false;
+  const std::optional<uint64_t> hint = Natural(graph, *fields[2]);
+  out->Number(hint ? *hint + 1 : 0);
+  const bool has_offset = !IsAbsent(graph, fields[1]);
   out->Number(has_offset ? 1 : 0);
-  return !has_offset || PutDims(graph, object, fields[1], out);
+  return !has_offset || PutDims(graph, object, *fields[1], out);
 }
 
 bool FoldedRows::PutStored(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
-  const auto [path, offset, length, transforms, crc] = fields;
-  if (!IsNatural(graph, offset) || !IsNatural(graph, length)) return false;
-  int64_t end;
-  if (!CheckedAdd(graph.AsInt(offset), graph.AsInt(length), &end)) return false;
-  const bool plain = IsNone(graph, transforms);
-  if (!plain && transforms >= object) return false;
-  if (crc != kNoNode && (!IsNatural(graph, crc) || graph.AsInt(crc) > int64_t{UINT32_MAX})) {
+  const auto [path, offset_value, length_value, transforms, crc_value] = fields;
+  const std::optional<uint64_t> offset = Natural(graph, *offset_value);
+  const std::optional<uint64_t> length = Natural(graph, *length_value);
+  if (!offset || !length || *offset + *length > uint64_t{INT64_MAX}) return false;
+  const bool plain = IsAbsent(graph, transforms);
+  if (!plain && (transforms->kind != PlainValue::Kind::kNode || transforms->node >= object)) {
     return false;
   }
-  if (!PutText(graph, object, path, out)) return false;
-  out->Number(static_cast<uint64_t>(graph.AsInt(offset)));
-  out->Number(static_cast<uint64_t>(graph.AsInt(length)));
-  out->Number(crc == kNoNode ? 0 : static_cast<uint64_t>(graph.AsInt(crc)) + 1);
-  out->Number(plain ? 0 : uint64_t{transforms} + 1);
+  std::optional<uint64_t> crc;
+  if (crc_value != nullptr) {
+    crc = Natural(graph, *crc_value);
+    if (!crc || *crc > UINT32_MAX) return false;
+  }
+  if (!PutText(graph, object, *path, out)) return false;
+  out->Number(*offset);
+  out->Number(*length);
+  out->Number(crc ? *crc + 1 : 0);
+  out->Number(plain ? 0 : uint64_t{transforms->node} + 1);
   return true;
 }
 
 bool FoldedRows::Fold(const Graph& graph, uint32_t what, NodeId object, NodeId state,
                       uint32_t* row) {
+  if (graph.kind(state) != NodeKind::kDict) return false;
+  const std::span<const NodeId> pairs = graph.Pairs(state);
+  std::array<pickle::PlainField, kMostFields> fields;
+  if (pairs.size() > 2 * fields.size()) return false;
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    fields[i / 2].key.node = pairs[i];
+    fields[i / 2].value.node = pairs[i + 1];
+  }
+  return FoldPlain(graph, what, object, std::span(fields).first(pairs.size() / 2), row);
+}
+
+bool FoldedRows::FoldPlain(const Graph& graph, uint32_t what, NodeId object,
+                           std::span<const pickle::PlainField> given, uint32_t* row) {
   if (rows_.size() > std::min<size_t>(input_size_ + kFree, UINT32_MAX - 1)) return false;
   Fields fields;
-  if (!ReadFields(graph, what, object, state, &fields)) return false;
+  if (!SortFields(graph, what, object, given, &fields)) return false;
   Writer out;
   out.Number(what);
   bool folded = false;
@@ -237,12 +297,19 @@ bool FoldedRows::Read(uint32_t row, Chunk* out) const {
   return true;
 }
 
+bool FoldedRows::Peek(uint32_t row, TextRef* fqn, std::optional<uint64_t>* hint) const {
+  Reader reader(rows_.data() + row);
+  if (reader.Number() != kIndex) return false;
+  *fqn = reader.Text();
+  *hint = reader.Optional();
+  return true;
+}
+
 bool FoldedRows::Read(uint32_t row, Index* out) const {
   Reader reader(rows_.data() + row);
   if (reader.Number() != kIndex) return false;
   out->fqn = reader.Text();
-  const uint64_t hint = reader.Number();
-  out->hint = hint == 0 ? std::nullopt : std::optional<uint64_t>(hint - 1);
+  out->hint = reader.Optional();
   out->has_offset = reader.Number() != 0;
   out->offset.clear();
   if (out->has_offset) reader.Dims(&out->offset);

@@ -34,6 +34,8 @@ class FoldedRows final : public pickle::Folder {
   uint32_t Wants(const pickle::Graph& graph, pickle::NodeId callee) override;
   bool Fold(const pickle::Graph& graph, uint32_t what, pickle::NodeId object, pickle::NodeId state,
             uint32_t* row) override;
+  bool FoldPlain(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
+                 std::span<const pickle::PlainField> fields, uint32_t* row) override;
   void Passed(size_t offset) override;
   size_t step() const override;
 
@@ -62,17 +64,26 @@ class FoldedRows final : public pickle::Folder {
   bool Read(uint32_t row, Index* out) const;
   bool Read(uint32_t row, Stored* out) const;
 
+  // What a MetadataIndex begins with; false when the row is no such one.
+  bool Peek(uint32_t row, TextRef* fqn, std::optional<uint64_t>* hint) const;
+
   size_t own_texts() const { return text_ends_.size(); }
   std::string_view OwnText(uint32_t own) const;
 
  private:
   class Writer;
-  // What a class is made of, by position.
-  using Fields = std::array<pickle::NodeId, 5>;
-  bool ReadFields(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
-                  pickle::NodeId state, Fields* out);
-  bool PutDims(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId node, Writer* out);
-  bool PutText(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId node, Writer* out);
+  static constexpr size_t kMostFields = 5;
+  // What a class is made of, by position; null for what is absent.
+  using Fields = std::array<const pickle::PlainValue*, kMostFields>;
+  size_t FieldOf(const pickle::Graph& graph, uint32_t what, pickle::NodeId object, size_t place,
+                 const pickle::PlainValue& key);
+  bool SortFields(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
+                  std::span<const pickle::PlainField> fields, Fields* out);
+  bool IsSize(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId callee);
+  bool PutDims(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
+               Writer* out);
+  bool PutText(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
+               Writer* out);
   bool PutChunk(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
                 Writer* out);
   bool PutIndex(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
@@ -89,7 +100,9 @@ class FoldedRows final : public pickle::Folder {
 
   // Nodes as last seen, where they are known to stay: classes, keys of states, torch.Size.
   std::array<pickle::NodeId, 4> classes_;
-  std::array<Fields, 4> keys_;
+  std::array<std::array<pickle::NodeId, kMostFields>, 4> keys_;
+  // Which field stood at each place of the state read last.
+  std::array<std::array<uint8_t, kMostFields>, 4> order_{};
   pickle::NodeId size_class_ = pickle::kNoNode;
 };
 

@@ -7,12 +7,19 @@
 #include <utility>
 
 namespace dcp {
+namespace {
+
+constexpr size_t kManyPages = 16 << 20;
+
+}  // namespace
 
 PageBuffer::PageBuffer(size_t size) : size_(size) {
   if (size == 0) return;
   void* made = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (made == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<std::byte*>(made);
+  // Faults of a few large pages; without them the small ones do.
+  if (size >= kManyPages) (void)madvise(made, size, MADV_HUGEPAGE);
 }
 
 PageBuffer::PageBuffer(PageBuffer&& other) noexcept

@@ -48,6 +48,16 @@ class Folds {
     return true;
   }
 
+  // Likewise for an object just opened whose state is plain.
+  bool ClosePlain(NodeId object, std::span<const PlainField> fields) {
+    uint32_t row = 0;
+    if (!folder_->FoldPlain(graph_, what_, object, fields, &row)) return false;
+    if (!build_.SetFolded(object, row)) return false;
+    object_ = kNoNode;
+    return true;
+  }
+  bool IsOpen(NodeId object) const { return object == object_; }
+
   void Share(NodeId node) {
     if (node == object_) object_ = kNoNode;
     StayAll();

@@ -49,6 +49,27 @@ struct Limits {
 
 class Graph;
 
+// A key or value of a PlainField.
+struct PlainValue {
+  enum class Kind : uint8_t {
+    kNode,     // `node`, older than the object
+    kNumber,   // an integer >= 0
+    kText,     // a string
+    kNumbers,  // what `node` gives when it is called with one tuple, of integers >= 0
+  };
+  Kind kind = Kind::kNode;
+  NodeId node = kNoNode;
+  uint64_t number = 0;
+  std::string_view text;
+  std::span<const uint64_t> numbers;
+};
+
+// One pair of a state that is a dict of such values and was read without making nodes.
+struct PlainField {
+  PlainValue key;
+  PlainValue value;
+};
+
 // Takes finished objects out of a graph while it is made, and keeps of them what it needs: of
 // millions of alike ones the graph then holds eight bytes each.
 class Folder {
@@ -63,6 +84,11 @@ class Folder {
   // comes here: shared ones do not. May throw std::bad_alloc.
   virtual bool Fold(const Graph& graph, uint32_t what, NodeId object, NodeId state,
                     uint32_t* row) = 0;
+  // As Fold, of a state that no node was made of. False leads to nodes, and to Fold.
+  virtual bool FoldPlain(const Graph& /*graph*/, uint32_t /*what*/, NodeId /*object*/,
+                         std::span<const PlainField> /*fields*/, uint32_t* /*row*/) {
+    return false;
+  }
   // The input before `offset` will not be looked at again, not by the graph either. Said every
   // step() bytes or so.
   virtual void Passed(size_t /*offset*/) {}

@@ -8,6 +8,7 @@
 #include "pickle/folds.h"
 #include "pickle/memo.h"
 #include "pickle/opcode.h"
+#include "pickle/plain_state.h"
 #include "pickle/text.h"
 
 namespace dcp::pickle {
@@ -17,6 +18,7 @@ constexpr int kHighestProtocol = 5;
 // Nodes and links that any input may use, beyond four for each of its bytes.
 constexpr uint64_t kFreeNodes = 4096;
 constexpr uint64_t kMostNodes = kImmediate - 1;
+constexpr uint64_t kLongestPlainText = 1 << 12;
 
 // The pickle machine of Python's documentation, with nodes in place of objects. Handlers return
 // false after Fail().
@@ -28,6 +30,7 @@ class Machine {
         build_(arena),
         folds_(folder, graph, &build_),
         memo_(arena->input),
+        plain_(memo_, std::min(limits.max_bytes, kLongestPlainText)),
         begin_(arena->input.data()),
         at_(begin_),
         end_(begin_ + arena->input.size()),
@@ -425,7 +428,28 @@ class Machine {
     }
     const NodeId made = build_.NewObject(callee, arguments, keywords);
     if (arguments == kEmptyTupleNode) folds_.Open(made, callee, stack_.size());
-    return Push(made);
+    return Push(made) && (!folds_.IsOpen(made) || FoldPlainState(made));
+  }
+  // Goes past the state of `object`, when it is plain and the folder takes it.
+  bool FoldPlainState(NodeId object) {
+    if (marks_.size() + 1 >= limits_.max_depth || !plain_.Read(at_, end_)) return true;
+    if (memo_.count() + plain_.memoised() > limits_.max_memo) return true;
+    if (!folds_.ClosePlain(object, plain_.fields())) return true;
+    at_ = plain_.end();
+    memo_.Skip(plain_.memoised());
+    for (const KeptNumbers& kept : plain_.kept()) {
+      if (!Keep(kept)) return false;
+    }
+    return true;
+  }
+  bool Keep(const KeptNumbers& kept) {
+    const size_t from = stack_.size();
+    for (const uint64_t number : kept.numbers) Push(build_.Int(static_cast<int64_t>(number)));
+    if (!New(NodeKind::kTuple, from)) return false;
+    const NodeId tuple = Pop();
+    const NodeId made = build_.Reduce(kept.callee, build_.SmallTuple(&tuple, 1));
+    if (memo_.Put(kept.memo_index, made)) folds_.Share(made);
+    return true;
   }
   bool Build() {
     if (!Need(2)) return false;
@@ -650,6 +674,7 @@ class Machine {
   Builder build_;
   Folds folds_;
   Memo memo_;
+  PlainStateReader plain_;
   const std::byte* const begin_;
   const std::byte* at_;
   const std::byte* const end_;

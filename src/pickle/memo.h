@@ -2,6 +2,7 @@
 #ifndef DCP_PICKLE_MEMO_H_
 #define DCP_PICKLE_MEMO_H_
 
+#include <array>
 #include <cstdint>
 #include <unordered_map>
 
@@ -15,29 +16,46 @@ class Memo {
  public:
   explicit Memo(Bytes input);
 
+  // No index from here on is kept by rank.
+  uint64_t end() const { return end_; }
+  // The indices put are 0, 1, 2 ...
+  bool in_order() const { return !gaps_; }
+  bool IsRecalled(uint64_t index) const { return recalled_.Has(index); }
+  // Puts at the next `entries` indices what nobody asks for. Needs in_order().
+  void Skip(uint64_t entries) { count_ += entries; }
+
   // Entries put so far, recalled or not; MEMOIZE's next index.
   uint64_t count() const { return count_; }
   // Puts `node` at `index`. True when it can be recalled.
   bool Put(uint64_t index, NodeId node) {
-    if (index == count_ && !gaps_ && index < end_) {
-      ++count_;
-    } else if (index >= end_) {
+    if (index >= end_) {
       PutFar(index, node);
       return true;
-    } else if (IsNew(index)) {
-      ++count_;
     }
+    const bool next = index == count_ && !gaps_;
+    if (next || IsNew(index)) ++count_;
     if (!recalled_.Has(index)) return false;
     kept_[recalled_.Rank(index)] = node;
+    RecentOf(index) = {index, node};
     return true;
   }
   // kNoNode when nothing was put there.
-  NodeId Get(uint64_t index) const {
-    if (recalled_.Has(index)) return kept_[recalled_.Rank(index)];
-    return index < end_ ? kNoNode : GetFar(index);
+  NodeId Get(uint64_t index) {
+    if (index >= end_) return GetFar(index);
+    Recent& recent = RecentOf(index);
+    if (recent.index == index) return recent.node;
+    if (!recalled_.Has(index)) return kNoNode;
+    recent = {index, kept_[recalled_.Rank(index)]};
+    return recent.node;
   }
 
  private:
+  // A few entries asked for again and again (classes, names of fields), so as not to rank them.
+  struct Recent {
+    uint64_t index = UINT64_MAX;
+    NodeId node = kNoNode;
+  };
+  Recent& RecentOf(uint64_t index) { return recent_[index % recent_.size()]; }
   void AllowGaps();
   bool IsNew(uint64_t index);
   void PutFar(uint64_t index, NodeId node);
@@ -46,6 +64,7 @@ class Memo {
   const uint64_t end_;
   const Recalled recalled_;
   PodArray<NodeId> kept_;  // by rank
+  std::array<Recent, 64> recent_;
   uint64_t count_ = 0;
   bool gaps_ = false;       // the indices put are no longer 0, 1, 2 ...
   PodArray<uint64_t> put_;  // with gaps: which there were

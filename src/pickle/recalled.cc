@@ -100,6 +100,18 @@ void Recalled::Scan(Bytes input, uint64_t end) {
     std::string_view text;
     bool more = true;
     switch (form) {
+      // By branches, which are foreseen, so that the next opcode need not wait for this one.
+      case 0:
+        break;
+      case 1:
+        more = skip(1);
+        break;
+      case 2:
+        more = skip(2);
+        break;
+      case 4:
+        more = skip(4);
+        break;
       case kCounted1:
         more = counted(uint8_t{});
         break;
