@@ -8,7 +8,6 @@ using dcp::c_api::CheckHandle;
 using dcp::c_api::CheckOut;
 using dcp::c_api::CopyOptions;
 using dcp::c_api::CopyTable;
-using dcp::c_api::FromCallback;
 using dcp::c_api::Guard;
 using dcp::c_api::TakeUserData;
 using dcp::c_api::UserData;

@@ -9,8 +9,6 @@
 using dcp::Code;
 using dcp::Error;
 using dcp::Status;
-using dcp::Value;
-using dcp::ValueKind;
 using dcp::c_api::CheckHandle;
 using dcp::c_api::CheckOut;
 using dcp::c_api::Guard;

@@ -6,7 +6,6 @@ using dcp::Code;
 using dcp::Error;
 using dcp::Status;
 using dcp::c_api::CheckHandle;
-using dcp::c_api::CheckOut;
 using dcp::c_api::Guard;
 
 struct dcp_verify_report : dcp::c_api::Handle {

@@ -1,0 +1,215 @@
+#include "metadata/decode_entries.h"
+
+#include "metadata/layouts.h"
+#include "value/names.h"
+
+namespace dcp {
+namespace {
+
+using pickle::kNoNode;
+using pickle::NodeId;
+using pickle::NodeKind;
+
+Status CheckVolume(Dims sizes) {
+  Result<int64_t> volume = NumElements(sizes);
+  if (volume.ok()) return Status::Ok();
+  return Error(Code::kCorrupt, "{}", volume.status().message());
+}
+
+Status CheckChunk(Dims box, size_t number) {
+  size_t ndim = box.size() / 2;
+  for (size_t d = 0; d < ndim; ++d) {
+    int64_t end;
+    if (!CheckedAdd(box[d], box[ndim + d], &end)) {
+      return Error(Code::kCorrupt, "chunk {} ends past 2^63", number);
+    }
+  }
+  return CheckVolume(box.last(ndim));
+}
+
+}  // namespace
+
+Status EntriesDecoder::Read(NodeId node) {
+  MappingView mapping = ViewMapping(graph_, node);
+  if (!mapping.valid) {
+    return Error(Code::kCorrupt, "state_dict_metadata is {}, not a dict", Describe(graph_, node));
+  }
+  out_.entries.reserve(mapping.pairs.size() / 2);
+  names_.Reserve(mapping.pairs.size() / 2);
+  for (size_t i = 0; i + 1 < mapping.pairs.size(); i += 2) {
+    NodeId key = mapping.pairs[i];
+    if (!graph_.IsString(key)) {
+      if (HasRoomForNote())
+        Note("state_dict_metadata has the key {}, which is left out", Describe(graph_, key));
+      continue;
+    }
+    DCP_RETURN_IF_ERROR(ReadEntry(key, mapping.pairs[i + 1]));
+  }
+  return Status::Ok();
+}
+
+Status EntriesDecoder::ReadEntry(NodeId key, NodeId node) {
+  ObjectView object = ViewObject(graph_, node);
+  bool tensor = IsInstance(graph_, object, "TensorStorageMetadata");
+  if (!tensor && !IsInstance(graph_, object, "BytesStorageMetadata")) {
+    if (HasRoomForNote())
+      Note("the entry {} is {}: it is left out", PrintableName(graph_.Text(key)),
+           Describe(graph_, node));
+    return Status::Ok();
+  }
+  Entry entry;
+  DCP_ASSIGN_OR_RETURN(entry.name, Text(key));
+  if (tensor) {
+    entry.kind = EntryKind::kTensor;
+    if (Status status = ReadTensor(object, &entry); !status.ok()) {
+      return status.WithContext(PrintableName(entry.name))
+          .WithDetail("tensor", PrintableName(entry.name));
+    }
+  } else {
+    entry.kind = EntryKind::kBytes;
+    entry.locations.resize(1);
+  }
+  // As in a Python dict, a repeated key keeps its place and takes the last value.
+  uint32_t fresh = static_cast<uint32_t>(out_.entries.size());
+  uint32_t id = names_.FindOrAdd(SeededHash(entry.name), fresh, [&](uint32_t other) {
+    return out_.entries[other].name == entry.name;
+  });
+  if (id == fresh) {
+    out_.entries.push_back(std::move(entry));
+  } else {
+    out_.entries[id] = std::move(entry);
+  }
+  return Status::Ok();
+}
+
+Status EntriesDecoder::ReadTensor(const ObjectView& object, Entry* entry) {
+  DCP_RETURN_IF_ERROR(ReadProperties(Field(graph_, object, "properties"), entry));
+  DCP_ASSIGN_OR_RETURN(bool sound, AppendDims(Field(graph_, object, "size"), &entry->size));
+  if (!sound) return Error(Code::kCorrupt, "the size is not a torch.Size of numbers >= 0");
+  DCP_RETURN_IF_ERROR(CheckVolume(entry->size));
+  NodeId chunks = Field(graph_, object, "chunks");
+  if (!IsSequence(graph_, chunks)) {
+    return Error(Code::kCorrupt, "the chunks are {}, not a list", Describe(graph_, chunks));
+  }
+  std::span<const NodeId> items = graph_.Items(chunks);
+  DCP_RETURN_IF_ERROR(Charge(items.size() * 4, &numbers_left_));
+  size_t ndim = entry->ndim();
+  // Every chunk is charged as it is read: reserve no more than is left.
+  if (2 * ndim * items.size() <= numbers_left_) entry->boxes.reserve(2 * ndim * items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    bool offsets = true, sizes = true, count;
+    if (std::optional<uint32_t> row = graph_.Folded(items[i]); row && rows_.Read(*row, &chunk_)) {
+      DCP_RETURN_IF_ERROR(AppendNumbers(chunk_.offsets, &entry->boxes));
+      count = entry->boxes.size() == ndim * (2 * i + 1);
+      DCP_RETURN_IF_ERROR(AppendNumbers(chunk_.sizes, &entry->boxes));
+    } else {
+      ObjectView chunk = ViewObject(graph_, items[i]);
+      DCP_ASSIGN_OR_RETURN(offsets, AppendDims(Field(graph_, chunk, "offsets"), &entry->boxes));
+      count = entry->boxes.size() == ndim * (2 * i + 1);
+      DCP_ASSIGN_OR_RETURN(sizes, AppendDims(Field(graph_, chunk, "sizes"), &entry->boxes));
+    }
+    if (!offsets || !sizes) {
+      return Error(Code::kCorrupt, "chunk {} ({}) lacks offsets and sizes of numbers >= 0", i,
+                   Describe(graph_, items[i]));
+    }
+    if (!count || entry->boxes.size() != ndim * (2 * i + 2)) {
+      return Error(Code::kCorrupt, "chunk {} has not the tensor's {} dimensions", i, ndim);
+    }
+    DCP_RETURN_IF_ERROR(CheckChunk(Dims(entry->boxes).last(2 * ndim), i));
+  }
+  entry->locations.resize(items.size());
+  return Status::Ok();
+}
+
+Status EntriesDecoder::ReadProperties(NodeId node, Entry* entry) {
+  if (node == kNoNode) return Error(Code::kCorrupt, "there are no properties");
+  ObjectView object = ViewObject(graph_, node);
+  NodeId dtype = kNoNode, layout = kNoNode, requires_grad = kNoNode, format = kNoNode,
+         pin = kNoNode;
+  if (object && object.state != kNoNode && graph_.kind(object.state) == NodeKind::kTuple &&
+      graph_.Items(object.state).size() >= 5) {
+    std::span<const NodeId> state = graph_.Items(object.state);
+    dtype = state[0];
+    layout = state[1];
+    requires_grad = state[2];
+    format = state[3];
+    pin = state[4];
+  } else {
+    dtype = Field(graph_, object, "dtype");
+    layout = Field(graph_, object, "layout");
+    requires_grad = Field(graph_, object, "requires_grad");
+    format = Field(graph_, object, "memory_format");
+    pin = Field(graph_, object, "pin_memory");
+  }
+  if (dtype == kNoNode) {
+    return Error(Code::kCorrupt, "the properties ({}) do not tell a dtype", Describe(graph_, node));
+  }
+  DCP_RETURN_IF_ERROR(ReadDType(dtype, entry));
+  entry->properties.requires_grad = IsTrue(requires_grad);
+  entry->properties.pin_memory = IsTrue(pin);
+  ReadLayout(layout, &entry->properties);
+  ReadMemoryFormat(format, &entry->properties);
+  return Status::Ok();
+}
+
+Status EntriesDecoder::ReadDType(NodeId node, Entry* entry) {
+  if (graph_.kind(node) == NodeKind::kGlobal && graph_.Module(node) == "torch") {
+    std::string_view name = graph_.Name(node);
+    if (std::optional<DType> known = DTypeFromName(name)) {
+      entry->properties.dtype = *known;
+      return Status::Ok();
+    }
+    DCP_RETURN_IF_ERROR(Charge(name.size(), &text_left_));
+    entry->unknown_dtype = name;
+    return Status::Ok();
+  }
+  entry->unknown_dtype = Describe(graph_, node);
+  return Charge(entry->unknown_dtype.size(), &text_left_);
+}
+
+bool EntriesDecoder::IsTrue(NodeId node) const {
+  return node != kNoNode && graph_.kind(node) == NodeKind::kBool && graph_.AsBool(node);
+}
+
+void EntriesDecoder::ReadLayout(NodeId node, TensorProperties* properties) {
+  if (node == kNoNode) return;
+  ObjectView call = ViewObject(graph_, node);
+  if (IsInstance(graph_, call, "_get_layout") && call.arguments.size() == 1 &&
+      graph_.IsString(call.arguments[0])) {
+    std::string_view layout = graph_.Text(call.arguments[0]);
+    if (layout == "torch.strided") return;
+    if (IsKnownLayout(layout)) {
+      properties->layout = layout;
+      return;
+    }
+  }
+  if (HasRoomForNote())
+    Note("a tensor's layout is {}, taken as torch.strided", Describe(graph_, node));
+}
+
+void EntriesDecoder::ReadMemoryFormat(NodeId node, TensorProperties* properties) {
+  if (node == kNoNode) return;
+  ObjectView call = ViewObject(graph_, node);
+  NodeId number = call && call.arguments.size() == 1 ? call.arguments[0] : node;
+  if (graph_.kind(number) == NodeKind::kInt && graph_.AsInt(number) >= 0 &&
+      graph_.AsInt(number) <= 2) {
+    properties->memory_format = static_cast<MemoryFormat>(graph_.AsInt(number));
+    return;
+  }
+  if (graph_.kind(node) == NodeKind::kGlobal && graph_.Module(node) == "torch") {
+    std::string_view name = graph_.Name(node);
+    if (name == "contiguous_format") return;
+    if (name == "channels_last") {
+      properties->memory_format = MemoryFormat::kChannelsLast;
+      return;
+    }
+    if (name == "preserve_format") {
+      properties->memory_format = MemoryFormat::kPreserve;
+      return;
+    }
+  }
+  if (HasRoomForNote())
+    Note("a tensor's memory format is {}, taken as contiguous", Describe(graph_, node));
+}
+
+}  // namespace dcp
