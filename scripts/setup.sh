@@ -11,7 +11,7 @@ packages=(g++ cmake ninja-build pkg-config zlib1g-dev libfmt-dev libisal-dev lib
           libzstd-dev libcli11-dev nlohmann-json3-dev libcmocka-dev swig python3-dev python3-venv)
 case $step in
   build) ;;
-  test) packages+=(binutils strace) ;;
+  test) packages+=(binutils strace valgrind) ;;
   fuzz)
     if [ -z "$(find_clang)" ]; then
       if apt-cache show clang-14 >/dev/null 2>&1; then
@@ -41,7 +41,7 @@ missing_packages() {
   for package in "${packages[@]}"; do
     case $package in
       python3-dev | python3-venv) python_is_whole && continue ;;
-      g++ | cmake | strace | swig) command -v "$package" >/dev/null && continue ;;
+      g++ | cmake | strace | swig | valgrind) command -v "$package" >/dev/null && continue ;;
       binutils) command -v nm >/dev/null && continue ;;
       ninja-build) command -v ninja >/dev/null && continue ;;
       pkg-config) command -v pkg-config >/dev/null && continue ;;

@@ -74,7 +74,7 @@ scripts/setup.sh test >"$LOGS/set-up-torch.log" 2>&1 </dev/null &
 torch_pid=$!
 
 stage "build release" none build_preset release
-stage "ctest release" "$CTEST" run_ctest release -E '^(python|cli)$'
+stage "ctest release" "$CTEST" run_ctest release -E '^(python|cli)$' -LE instructions
 stage "pytest dcpctl" "$PYTEST" "${SIGNALS[@]}" build/venv/bin/python -m pytest -q -p no:cacheprovider tests/cli
 stage "pytest Python package" "$PYTEST" \
   "${SIGNALS[@]}" "DCP_PYTHON_DIR=$ROOT/build/release/python" \
@@ -103,6 +103,9 @@ if [ -x "$TORCH" ]; then
 else
   summary+=("live exchange with torch 2.15: NOT RUN, it needs Python 3.11 or later")
 fi
+# Valgrind came with torch.
+stage "instruction counts" "$CTEST" run_ctest release -L instructions
+grep -E 'ratio|NOT RUN' build/release/Testing/Temporary/LastTest.log | sed 's/^/    /' || true
 # At least a fiftieth of what make soak runs, with a fresh seed.
 stage "a fiftieth of make soak" '^soak: ' build/venv/bin/python scripts/soak.py --fiftieth
 grep -E '^(seed|step)' "$LOGS/a-fiftieth-of-make-soak.log" | sed 's/^/    /' || true
