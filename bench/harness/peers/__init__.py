@@ -6,8 +6,36 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 WARM_UP = 1 << 18  # elements: enough for PyTorch to use its threads
+
+
+def saving(save: Callable[[Any, Any], None]) -> Callable[[Any], Iterator[None]]:
+    """The work of saving PyTorch tensors: save(tensors, job) is measured."""
+
+    def work(job: Any) -> Iterator[None]:
+        state = job.torch_state().filled()
+        yield
+        save(state.tensors, job)
+        yield
+
+    return work
+
+
+def loading(load: Callable[[Any, Any], None]) -> Callable[[Any], Iterator[None]]:
+    """The work of loading into PyTorch tensors that are there, which are then compared with what was
+    saved: load(tensors, job) is measured."""
+
+    def work(job: Any) -> Iterator[None]:
+        state = job.torch_state().overwritten()
+        yield
+        load(state.tensors, job)
+        yield
+        state.check()
+
+    return work
 
 
 def sync_folder(folder: pathlib.Path) -> None:

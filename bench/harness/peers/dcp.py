@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 
-from . import WARM_UP, sync_folder
+from . import WARM_UP, loading, saving, sync_folder
 from .dcp_parts import PARTS
 from .dcp_shards import make_shards
 
@@ -35,21 +35,14 @@ def warm_up(folder: pathlib.Path) -> None:
     _load(tensors, folder / "ckpt")
 
 
-def save(job: Any) -> Any:
+def _save_job(tensors: Any, job: Any) -> None:
     """Options: threads, durable."""
-    state = job.torch_state().filled()
-    yield
-    _save(state.tensors, job.folder, job.option("threads", 1), job.option("durable", True))
-    yield
+    _save(tensors, job.folder, job.option("threads", 1), job.option("durable", True))
 
 
-def load(job: Any) -> Any:
-    """Into tensors that are there, which are then compared with what was saved."""
-    state = job.torch_state().overwritten()
-    yield
-    _load(state.tensors, job.folder)
-    yield
-    state.check()
-
-
-WORKS = {"save": save, "load": load, "make_shards": make_shards, **PARTS}
+WORKS = {
+    "save": saving(_save_job),
+    "load": loading(lambda tensors, job: _load(tensors, job.folder)),
+    "make_shards": make_shards,
+    **PARTS,
+}

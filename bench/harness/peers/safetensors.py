@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from . import WARM_UP, sync_folder
+from . import WARM_UP, loading, saving, sync_folder
 
 NAME = "state.safetensors"
 
@@ -25,22 +25,13 @@ def _load(tensors: Any, folder: pathlib.Path) -> None:
             tensor.copy_(file.get_tensor(name))
 
 
-def save(job: Any) -> Any:
-    state = job.torch_state().filled()
-    yield
+def _save(tensors: Any, job: Any) -> None:
     job.folder.mkdir(parents=True)
-    save_file(state.tensors, job.folder / NAME)
+    save_file(tensors, job.folder / NAME)
     sync_folder(job.folder)
-    yield
 
 
-def load(job: Any) -> Any:
-    """Into tensors that are there."""
-    state = job.torch_state().overwritten()
-    yield
-    _load(state.tensors, job.folder)
-    yield
-    state.check()
-
-
-WORKS = {"save": save, "load": load}
+WORKS = {
+    "save": saving(_save),
+    "load": loading(lambda tensors, job: _load(tensors, job.folder)),
+}

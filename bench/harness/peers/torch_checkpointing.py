@@ -13,7 +13,7 @@ import torch  # noqa: E402
 from torch_checkpointing import CheckpointManager, SyncCheckpointSaverConfig  # noqa: E402
 from torch_checkpointing.storage.filesystem import LocalFileSystemStorageConfig  # noqa: E402
 
-from . import WARM_UP, sync_folder  # noqa: E402
+from . import WARM_UP, loading, saving, sync_folder  # noqa: E402
 
 logging.disable(logging.WARNING)
 
@@ -45,20 +45,7 @@ def warm_up(folder: pathlib.Path) -> None:
     _load(tensors, folder / "ckpt")
 
 
-def save(job: Any) -> Any:
-    state = job.torch_state().filled()
-    yield
-    _save(state.tensors, job.folder)
-    yield
-
-
-def load(job: Any) -> Any:
-    """Into tensors that are there."""
-    state = job.torch_state().overwritten()
-    yield
-    _load(state.tensors, job.folder)
-    yield
-    state.check()
-
-
-WORKS = {"save": save, "load": load}
+WORKS = {
+    "save": saving(lambda tensors, job: _save(tensors, job.folder)),
+    "load": loading(lambda tensors, job: _load(tensors, job.folder)),
+}

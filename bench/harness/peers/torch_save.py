@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import WARM_UP, sync_folder
+from . import WARM_UP, loading, saving, sync_folder
 
 NAME = "state.pt"
 
@@ -17,24 +17,17 @@ def warm_up(folder: pathlib.Path) -> None:
     torch.load(folder / NAME, weights_only=True)
 
 
-def save(job: Any) -> Any:
-    state = job.torch_state().filled()
-    yield
+def _save(tensors: Any, job: Any) -> None:
     job.folder.mkdir(parents=True)
-    torch.save(state.tensors, job.folder / NAME)
+    torch.save(tensors, job.folder / NAME)
     sync_folder(job.folder)
-    yield
 
 
-def load(job: Any) -> Any:
-    """Into tensors that are there. Option: mmap."""
-    state = job.torch_state().overwritten()
-    yield
+def _load(tensors: Any, job: Any) -> None:
+    """Option: mmap."""
     loaded = torch.load(job.folder / NAME, weights_only=True, mmap=job.option("mmap", False))
-    for name, tensor in state.tensors.items():
+    for name, tensor in tensors.items():
         tensor.copy_(loaded[name])
-    yield
-    state.check()
 
 
-WORKS = {"save": save, "load": load}
+WORKS = {"save": saving(_save), "load": loading(_load)}

@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore")
 import torch  # noqa: E402
 from torchsnapshot import Snapshot, StateDict  # noqa: E402
 
-from . import WARM_UP, sync_folder  # noqa: E402
+from . import WARM_UP, loading, saving, sync_folder  # noqa: E402
 
 logging.disable(logging.WARNING)
 
@@ -23,21 +23,13 @@ def warm_up(folder: pathlib.Path) -> None:
     Snapshot(str(folder / "snapshot")).restore({"state": state})
 
 
-def save(job: Any) -> Any:
-    state = job.torch_state().filled()
-    yield
-    Snapshot.take(str(job.folder), {"state": StateDict(**state.tensors)})
+def _save(tensors: Any, job: Any) -> None:
+    Snapshot.take(str(job.folder), {"state": StateDict(**tensors)})
     sync_folder(job.folder)
-    yield
 
 
-def load(job: Any) -> Any:
-    """Into tensors that are there."""
-    state = job.torch_state().overwritten()
-    yield
-    Snapshot(str(job.folder)).restore({"state": StateDict(**state.tensors)})
-    yield
-    state.check()
+def _load(tensors: Any, job: Any) -> None:
+    Snapshot(str(job.folder)).restore({"state": StateDict(**tensors)})
 
 
-WORKS = {"save": save, "load": load}
+WORKS = {"save": saving(_save), "load": loading(_load)}
