@@ -76,6 +76,9 @@ STEPS = [
          whole=OURS + "build/release/bin/flips {scratch}/ours ours all"),
     Step("flips-stock", f"build/release/bin/flips {SHARDED} stock {{count}} {{seed}}", 2500000, 2500000,
          whole=f"build/release/bin/flips {SHARDED} stock all"),
+    # Checked for memory too: the pool of I/O buffers, and 1.5 KiB an item.
+    Step("many-tensors", "build/release/bin/stress {scratch}/ckpt tensors {count} {seed}", 178000, 178000),
+    Step("many-shards", "build/release/bin/stress {scratch}/ckpt shards {count} {seed}", 1000000, 1000000),
     read_by("2.15", "default"),
     read_by("2.13", "default"),
     read_by("2.8", "default"),

@@ -108,7 +108,7 @@ dcp_status dcp_save(dcp_context* context, dcp_storage* storage, const dcp_state_
     DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
     auto single = dcp::NewSingleCommunicator();
     return dcp::c_api::DeliverReport(
-        dcp::Save(*storage->store, *single, *state->ToValue(), save, *engine), report);
+        dcp::Save(*storage->store, *single, state->ToValue(), save, *engine), report);
   });
 }
 

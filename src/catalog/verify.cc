@@ -2,6 +2,7 @@
 #include <atomic>
 #include <mutex>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include "base/progress.h"
@@ -9,6 +10,7 @@
 #include "catalog/checkpoint.h"
 #include "planner/save_planner.h"
 #include "reader/metadata_files.h"
+#include "reader/range_reader.h"
 #include "value/names.h"
 
 namespace dcp {
@@ -19,6 +21,9 @@ struct Item {
   uint32_t chunk;
   const Location& location() const { return entry->locations[chunk]; }
 };
+
+constexpr uint64_t kMostOfARun = 32 << 20;     // bytes; enough for several reads in flight
+constexpr uint64_t kLongestInRun = 256 << 10;  // an item that two pieces share is read again
 
 // Errors that say nothing about the checkpoint.
 bool StopsVerification(const Status& status) {
@@ -230,12 +235,13 @@ class Verification {
   }
 
   Status ReadItems() {
+    const std::vector<std::span<const Item>> runs = Runs();
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
-    size_t workers = std::min(WorkerCount(options_.threads), std::max<size_t>(items_.size(), 1));
+    size_t workers = std::min(WorkerCount(options_.threads), std::max<size_t>(runs.size(), 1));
     return RunParallel(workers, [&](size_t) {
-      for (size_t at; !stop.load() && (at = next.fetch_add(1)) < items_.size();) {
-        Status status = ReadItem(items_[at]);
+      for (size_t at; !stop.load() && (at = next.fetch_add(1)) < runs.size();) {
+        Status status = ReadRun(runs[at]);
         if (!status.ok()) {
           stop = true;
           return status;
@@ -245,9 +251,73 @@ class Verification {
     });
   }
 
-  Status ReadItem(const Item& item) {
+  // Items that lie side by side in a file, so that they are read together; large ones by
+  // themselves.
+  std::vector<std::span<const Item>> Runs() const {
+    std::vector<std::span<const Item>> runs;
+    for (size_t at = 0; at < items_.size();) {
+      const Location& first = items_[at].location();
+      size_t end = at + 1;
+      while (end < items_.size() && items_[end].location().file == first.file &&
+             EndOf(items_[end]) - first.offset <= kMostOfARun && IsSmall(items_[end - 1]) &&
+             IsSmall(items_[end])) {
+        ++end;
+      }
+      runs.push_back(std::span(items_).subspan(at, end - at));
+      at = end;
+    }
+    return runs;
+  }
+
+  static bool IsSmall(const Item& item) {
+    return item.location().length > 0 && item.location().length <= kLongestInRun;
+  }
+  static uint64_t EndOf(const Item& item) {
+    return item.location().offset + item.location().length;
+  }
+
+  // Several items come by in large pieces. What no piece holds whole, or could not be read so, is
+  // read by itself, and tells then what is wrong with it.
+  Status ReadRun(std::span<const Item> run) {
+    std::vector<bool> done(run.size());
+    if (run.size() > 1) DCP_RETURN_IF_ERROR(ReadPieces(run, &done));
+    for (size_t i = 0; i < run.size(); ++i) {
+      if (!done[i]) DCP_RETURN_IF_ERROR(ReadItem(run[i], {}));
+    }
+    return Status::Ok();
+  }
+
+  Status ReadPieces(std::span<const Item> run, std::vector<bool>* done) {
+    const uint64_t begin = run.front().location().offset;
+    uint64_t end = begin;
+    for (const Item& item : run) end = std::max(end, EndOf(item));
+    DCP_ASSIGN_OR_RETURN(std::shared_ptr<ReadableFile> file,
+                         reader_->OpenFile(run.front().location().file));
+    if (file->Cached(begin, end - begin)) return Status::Ok();  // small reads are as fast
+    Status stopped;
+    const auto use = [&](uint64_t at, Bytes piece) -> Status {
+      const auto first = std::lower_bound(
+          run.begin(), run.end(), begin + at,
+          [](const Item& item, uint64_t from) { return item.location().offset < from; });
+      for (auto item = first; item != run.end(); ++item) {
+        const uint64_t offset = item->location().offset - begin - at;
+        const uint64_t length = item->location().length;
+        if (offset >= piece.size()) break;
+        if (length > piece.size() - offset) continue;
+        stopped = ReadItem(*item, piece.subspan(offset, length));
+        DCP_RETURN_IF_ERROR(stopped);
+        (*done)[static_cast<size_t>(item - run.begin())] = true;
+      }
+      return Status::Ok();
+    };
+    const Status read = ReadRange(*file, begin, end - begin, options_, use);
+    return read.code() == Code::kCancelled ? read : stopped;
+  }
+
+  // `bytes`: empty when the item is still to be read.
+  Status ReadItem(const Item& item, Bytes bytes) {
     bool has_checksums = false;
-    Status status = reader_->VerifyItem(*item.entry, item.chunk, options_, &has_checksums);
+    Status status = reader_->VerifyItem(*item.entry, item.chunk, options_, &has_checksums, bytes);
     const bool unreadable = BehindUnknownTransform(item, status);
     if (!status.ok() && !unreadable) {
       status = Explain(status);

@@ -68,6 +68,7 @@ class LoadRun {
     DCP_ASSIGN_OR_RETURN(PlannedLoad planned,
                          CreateLoadPlan(committed_.metadata, targets, plan_options));
     plan_ = std::move(planned.plan);
+    committed_.metadata.planner_data.reset();  // nothing here asks for it
     result_.report = std::move(planned.report);
     FixReport();
     return progress_.End();

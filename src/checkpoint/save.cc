@@ -96,10 +96,7 @@ class SaveRun {
   // This rank's assignment, encoded: when it cannot be read, that is a failure to write, which the
   // other ranks hear of.
   Result<std::string> AgreeOnPlan() {
-    Result<PlanMessage> local = PlanLocally();
-    Result<std::string> mine =
-        local.ok() ? Result<std::string>(EncodePlanMessage(*local)) : local.status();
-    DCP_ASSIGN_OR_RETURN(std::vector<std::string> all, agreement_.Gather("plan", std::move(mine)));
+    DCP_ASSIGN_OR_RETURN(std::vector<std::string> all, agreement_.Gather("plan", LocalPlan()));
     std::vector<std::string> parts;
     if (agreement_.is_coordinator() && agreement_.failures().empty()) {
       Result<std::vector<std::string>> planned = PlanGlobally(std::move(all));
@@ -110,6 +107,13 @@ class SaveRun {
       }
     }
     return agreement_.Scatter("plan", std::move(parts));
+  }
+
+  // Encoded. From here on the leaves have no paths: the plan has them.
+  Result<std::string> LocalPlan() {
+    DCP_ASSIGN_OR_RETURN(PlanMessage local, PlanLocally());
+    for (FlatLeaf& leaf : leaves_) leaf.path = Path();
+    return EncodePlanMessage(local);
   }
 
   Result<PlanMessage> PlanLocally() {
@@ -169,6 +173,7 @@ class SaveRun {
       for (const WriteItem& item : plan.items) assignment.sources.push_back(item.source);
       parts.push_back(EncodeAssignment(assignment));
     }
+    global_.ranks.clear();  // what is left to do needs the slots and the metadata only
     return parts;
   }
 
@@ -419,6 +424,16 @@ class SaveRun {
 Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
                         const SaveOptions& options, const Engine& engine) {
   auto leaves = [&] { return LeavesOf(state, options.flatten, FlattenRule::kDefault); };
+  return SaveRun(store, comm, leaves, options.flatten, options, engine).Run();
+}
+
+Result<SaveResult> Save(Store& store, Communicator& comm, ValuePtr state,
+                        const SaveOptions& options, const Engine& engine) {
+  auto leaves = [&] {
+    auto found = LeavesOf(*state, options.flatten, FlattenRule::kDefault);
+    state.reset();
+    return found;
+  };
   return SaveRun(store, comm, leaves, options.flatten, options, engine).Run();
 }
 

@@ -50,6 +50,10 @@ struct SaveResult {
 Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
                         const SaveOptions& options, const Engine& engine);
 
+// The same; what `state` holds besides leaves goes as soon as they are found.
+Result<SaveResult> Save(Store& store, Communicator& comm, ValuePtr state,
+                        const SaveOptions& options, const Engine& engine);
+
 // The same for leaves that are flat already. `with_paths`: their paths are recorded (planner data).
 Result<SaveResult> SaveLeaves(Store& store, Communicator& comm, std::vector<FlatLeaf> leaves,
                               bool with_paths, const SaveOptions& options, const Engine& engine);

@@ -127,8 +127,9 @@ class Merge {
   std::vector<First> firsts_;       // by entry
 };
 
-// dict(ChainMap(*maps)): names in the order of the last rank first, values of the first rank.
-std::vector<std::pair<std::string, Path>> MergePlannerData(const std::vector<SavePlan>& plans) {
+// dict(ChainMap(*maps)): names in the order of the last rank first, values of the first rank. What is
+// taken over is gone from the plans.
+std::vector<std::pair<std::string, Path>> MergePlannerData(std::vector<SavePlan>& plans) {
   struct Where {
     uint32_t rank;
     uint32_t item;
@@ -159,7 +160,10 @@ std::vector<std::pair<std::string, Path>> MergePlannerData(const std::vector<Sav
   }
   std::vector<std::pair<std::string, Path>> merged;
   merged.reserve(order.size());
-  for (const Where& where : order) merged.push_back(plans[where.rank].planner_data[where.item]);
+  for (const Where& where : order) {
+    merged.push_back(std::move(plans[where.rank].planner_data[where.item]));
+  }
+  for (SavePlan& plan : plans) plan.planner_data = {};
   return merged;
 }
 

@@ -71,9 +71,10 @@ class ItemReader {
   Result<Tensor> MapChunk(const Entry& entry, uint32_t chunk, const ReaderOptions& options);
 
   // Reads one whole item and checks every CRC in it. *has_checksums is false when there was
-  // nothing to check. For verify; any entry kind, and any form of tensor.
+  // nothing to check. For verify; any entry kind, and any form of tensor. `item`: its bytes, when
+  // they were read already; then no buffer of the pool is asked for.
   Status VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOptions& options,
-                    bool* has_checksums);
+                    bool* has_checksums, Bytes item = {});
 
   Result<std::shared_ptr<ReadableFile>> OpenFile(uint32_t file);  // index in metadata's files
 

@@ -240,7 +240,7 @@ Status VerifyLarge(const ItemPlace& place, const ReadableFile& file, const Reade
 }  // namespace
 
 Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOptions& options,
-                              bool* has_checksums) {
+                              bool* has_checksums, Bytes item) {
   bool ignored;
   if (has_checksums == nullptr) has_checksums = &ignored;
   *has_checksums = false;
@@ -252,6 +252,7 @@ Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOp
   const std::shared_ptr<ReadableFile> file = *std::move(opened);
   const auto verify = [&]() -> Status {
     DCP_RETURN_IF_ERROR(CheckInsideFile(place, file->size()));
+    if (!item.empty()) return VerifySmall(place, item, options, has_checksums);
     if (place.length() > std::min<uint64_t>(kReadAtOnce, options.pool->buffer_size())) {
       return VerifyLarge(place, *file, options, has_checksums);
     }

@@ -88,6 +88,48 @@ std::string EveryDamagedItemIsNamed() {
   return {};
 }
 
+// Small items come by in pieces that hold many, and end in the middle of some.
+std::string ManySmallItems() {
+  constexpr size_t kItems = 450;
+  std::vector<std::pair<std::string, ValuePtr>> tensors;
+  for (size_t i = 0; i < kItems; ++i) {
+    tensors.emplace_back(fmt::format("t{}", i),
+                         Value::Of(PatternTensor(DType::kFloat32, {5000}, i)));
+  }
+  std::shared_ptr<Store> store = NewMemoryStore();
+  CHECK_OK(WriteCheckpoint(*store, {DictOf(tensors)}));
+  auto verified = VerifyIn(store);
+  CHECK_OK(verified);
+  CHECK_THAT(verified->damage.empty() && verified->items_checked == kItems);
+  CHECK_THAT(verified->items_without_checksum == 0);
+
+  // A piece that cannot be read: its items are read one by one.
+  for (const char* call : {"read __0_0.distcp 0+", "fetch __0_0.distcp 0+"}) {
+    auto faulty = std::make_shared<FaultStore>(store);
+    faulty->FailLine(call, Status(Code::kIo, "the disk is on fire"));
+    verified = VerifyIn(faulty);
+    CHECK_OK(verified);
+    CHECK_THAT(verified->damage.empty() && verified->items_checked == kItems);
+  }
+
+  auto opened = Checkpoint::Open(store, OpenOptions(), std::make_shared<Engine>());
+  CHECK_OK(opened);
+  const Metadata metadata = (*opened)->metadata();
+  std::set<std::string> damaged;
+  for (size_t i = 3; i < kItems; i += 11) {
+    const Location& location = metadata.entries[i].locations[0];
+    CHECK_OK(FlipByte(*store, "__0_0.distcp", location.offset + location.length / 2));
+    damaged.insert(metadata.entries[i].name);
+  }
+  verified = VerifyIn(store);
+  CHECK_OK(verified);
+  std::set<std::string> named;
+  for (const Damage& damage : verified->damage) named.insert(damage.name);
+  CHECK_THAT(named == damaged && verified->damage.size() == damaged.size());
+  CHECK_THAT(verified->items_checked == kItems);
+  return {};
+}
+
 std::string MissingAndShortFiles() {
   std::shared_ptr<Store> store = Written();
   auto bytes = ReadWholeFile(*store, "__0_0.distcp", 1 << 24);
@@ -291,6 +333,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(dcp::Checked<dcp::AWholeCheckpoint>),
       cmocka_unit_test(dcp::Checked<dcp::EveryDamagedItemIsNamed>),
+      cmocka_unit_test(dcp::Checked<dcp::ManySmallItems>),
       cmocka_unit_test(dcp::Checked<dcp::MissingAndShortFiles>),
       cmocka_unit_test(dcp::Checked<dcp::LiesInTheMetadata>),
       cmocka_unit_test(dcp::Checked<dcp::PaddingIsChecked>),
