@@ -2,7 +2,8 @@
  *   stress FOLDER tensors COUNT [SEED]    COUNT tensors of 16 KiB
  *   stress FOLDER shards COUNT [SEED]     COUNT shards of 64 bytes, of 1,000 tensors
  * Prints the time of each step and the memory that it took besides the tensors. Fails when an
- * element differs, damage is reported, or a step takes more memory than docs/benchmarks.md says. */
+ * element differs, damage is reported, or a step takes more memory than the pool of I/O buffers and
+ * 1.5 KiB an item. */
 #include <dcp.h>
 
 #include <inttypes.h>
@@ -44,35 +45,38 @@ static int64_t memory(const char* line) {
 
 typedef struct step {
   const char* name;
-  int64_t resident;
+  int64_t resident; /* -1: the peak cannot be reset here, so that it says nothing of this step */
   struct timespec begin;
 } step;
 
 static step begin_step(const char* name) {
   step started;
   FILE* file = fopen("/proc/self/clear_refs", "w");
-  if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0)
-    die("the memory's peak cannot be reset");
+  const int reset = file != NULL && fputs("5", file) >= 0;
   started.name = name;
-  started.resident = memory("VmRSS:");
+  started.resident = file != NULL && fclose(file) == 0 && reset ? memory("VmRSS:") : -1;
   clock_gettime(CLOCK_MONOTONIC, &started.begin);
   return started;
 }
 
 static void end_step(const step* begun, int64_t items) {
   const int64_t extra = memory("VmHWM:") - begun->resident;
-  const int64_t most = kPoolBytes + items * kItemBytes;
   struct timespec now;
   double seconds;
   clock_gettime(CLOCK_MONOTONIC, &now);
   seconds = (double)(now.tv_sec - begun->begin.tv_sec) +
             (double)(now.tv_nsec - begun->begin.tv_nsec) / 1e9;
-  printf("%-8s %7.2f s  %6.2f us an item  %7.1f MiB besides the tensors, %" PRId64
-         " bytes an item beyond the pool\n",
-         begun->name, seconds, seconds * 1e6 / (double)items, (double)extra / (1 << 20),
-         extra > kPoolBytes ? (extra - kPoolBytes) / items : 0);
+  printf("%-8s %7.2f s  %6.2f us an item  ", begun->name, seconds, seconds * 1e6 / (double)items);
+  if (begun->resident < 0) {
+    puts("memory: NOT CHECKED, /proc/self/clear_refs cannot be written");
+  } else {
+    printf("%7.1f MiB besides the tensors, %" PRId64 " bytes an item beyond the pool\n",
+           (double)extra / (1 << 20), extra > kPoolBytes ? (extra - kPoolBytes) / items : 0);
+  }
   fflush(stdout);
-  if (extra > most) die("more memory than the pool and 1.5 KiB an item");
+  if (begun->resident >= 0 && extra > kPoolBytes + items * kItemBytes) {
+    die("more memory than the pool and 1.5 KiB an item");
+  }
 }
 
 /* Any element of any run, from its number alone. */
