@@ -127,8 +127,8 @@ class Merge {
   std::vector<First> firsts_;       // by entry
 };
 
-// dict(ChainMap(*maps)): names in the order of the last rank first, values of the first rank. What is
-// taken over is gone from the plans.
+// dict(ChainMap(*maps)): names in the order of the last rank first, values of the first rank. What
+// is taken over is gone from the plans.
 std::vector<std::pair<std::string, Path>> MergePlannerData(std::vector<SavePlan>& plans) {
   struct Where {
     uint32_t rank;
