@@ -1,5 +1,8 @@
 #include "checkpoint/commit.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "reader/metadata_files.h"
 
 namespace dcp {
@@ -8,11 +11,26 @@ namespace {
 enum class Committed { kNew, kOld, kUnknown };
 
 // What `.metadata` holds now: the bytes of this save, something else or nothing, or who knows.
-Committed ReadBack(const Store& store, std::string_view encoded) {
-  Result<std::string> now = ReadWholeFile(store, kMetadataFile, encoded.size());
-  if (now.ok()) return *now == encoded ? Committed::kNew : Committed::kOld;
-  bool another = now.status().code() == Code::kNotFound || now.status().code() == Code::kLimit;
-  return another ? Committed::kOld : Committed::kUnknown;
+Committed ReadBack(const Store& store, const ByteProducer& encode) {
+  auto opened = store.Open(kMetadataFile);
+  if (!opened.ok()) {
+    return opened.status().code() == Code::kNotFound ? Committed::kOld : Committed::kUnknown;
+  }
+  const std::unique_ptr<ReadableFile> file = *std::move(opened);
+  uint64_t at = 0;
+  bool same = true;
+  std::vector<std::byte> now;
+  const Status compared = encode([&](Bytes piece) -> Status {
+    same = same && piece.size() <= file->size() - at;
+    if (!same) return Status::Ok();
+    now.resize(piece.size());
+    DCP_RETURN_IF_ERROR(file->ReadAt(at, now));
+    at += piece.size();
+    same = std::equal(piece.begin(), piece.end(), now.begin());
+    return Status::Ok();
+  });
+  if (!compared.ok()) return Committed::kUnknown;
+  return same && at == file->size() ? Committed::kNew : Committed::kOld;
 }
 
 Status Unknown(const Store& store, const Status& error) {
@@ -31,20 +49,20 @@ Status RemoveTemporary(Store& store, const Status& error) {
 
 }  // namespace
 
-Result<CommitOutcome> CommitMetadata(Store& store, std::string_view encoded, bool durable) {
+Result<CommitOutcome> CommitMetadata(Store& store, const ByteProducer& encode, bool durable) {
   CommitOutcome outcome;
   if (durable) {
     DCP_RETURN_IF_ERROR(
         store.SyncFolder().WithContext("making the names of the data files durable"));
   }
-  Status written = WriteWholeFile(store, kMetadataTemporary, AsBytes(encoded), durable);
+  Status written = WriteInPieces(store, kMetadataTemporary, encode, durable);
   if (!written.ok()) {
     return RemoveTemporary(store, written.WithContext("writing the metadata"));
   }
   Status renamed = store.Rename(kMetadataTemporary, kMetadataFile);
   if (!renamed.ok()) {
     renamed = renamed.WithContext("renaming the metadata into place");
-    switch (ReadBack(store, encoded)) {
+    switch (ReadBack(store, encode)) {
       case Committed::kUnknown:
         return Unknown(store, renamed);
       case Committed::kOld:
@@ -58,7 +76,7 @@ Result<CommitOutcome> CommitMetadata(Store& store, std::string_view encoded, boo
   if (!durable) return outcome;
   Status synced = store.SyncFolder();
   if (synced.ok()) return outcome;
-  if (ReadBack(store, encoded) != Committed::kNew) {
+  if (ReadBack(store, encode) != Committed::kNew) {
     return Unknown(store, synced.WithContext("syncing the folder after the rename"));
   }
   outcome.synced = false;

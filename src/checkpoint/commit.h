@@ -40,8 +40,9 @@ struct CommitOutcome {
 // Syncs the folder, writes `.metadata.tmp`, syncs it, renames it over `.metadata`, syncs the
 // folder (syncs only when `durable`). The old `.metadata` is never removed before. An error means
 // that the old one stands and the temporary file is gone, except kOutcomeUnknown: the rename or
-// what follows failed and reading `.metadata` back did not decide.
-Result<CommitOutcome> CommitMetadata(Store& store, std::string_view encoded, bool durable);
+// what follows failed and reading `.metadata` back did not decide. `encode` gives the file's bytes,
+// once to write them and once for each reading back.
+Result<CommitOutcome> CommitMetadata(Store& store, const ByteProducer& encode, bool durable);
 
 // After the commit of `.metadata`: removes data files of the pattern that `keep` does not name,
 // and `__{rank}.metadata` of a save without collectives, that belong to `rank`, or to any rank >=

@@ -311,9 +311,11 @@ class SaveRun {
         options_.checkpoint_id.empty() ? std::string(store_.location()) : options_.checkpoint_id;
     storage_meta.save_id = assignment_.save_id;
     metadata.storage_meta = std::move(storage_meta);
-    DCP_ASSIGN_OR_RETURN(std::string encoded, EncodeMetadata(metadata, options_.dialect));
+    const auto encode = [&](const ByteSink& sink) {
+      return EncodeMetadata(metadata, options_.dialect, sink);
+    };
     DCP_RETURN_IF_ERROR(options_.cancel.Check());
-    DCP_ASSIGN_OR_RETURN(CommitOutcome outcome, CommitMetadata(store_, encoded, options_.durable));
+    DCP_ASSIGN_OR_RETURN(CommitOutcome outcome, CommitMetadata(store_, encode, options_.durable));
     if (Status told = progress_.End(); !told.ok()) {
       outcome.warnings.push_back(
           fmt::format("after the commit the progress callback failed: {}", told.message()));

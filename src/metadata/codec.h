@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_sink.h"
 #include "base/bytes.h"
 #include "metadata/metadata.h"
 #include "metadata/page_buffer.h"
@@ -32,7 +33,10 @@ Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name,
 Result<Metadata> DecodeMetadata(PageBuffer pages, std::string_view file_name);
 
 // Protocol 4 with ordinary memo use; checkpoint_id as a string; ends, after the pickle's STOP, in
-// the checksum trailer that an extra attribute of the Metadata object announces.
+// the checksum trailer that an extra attribute of the Metadata object announces. Comes in pieces of
+// about a megabyte, always the same ones, so that a large file is never in memory whole.
+// kInvalidArgument, before the first piece, for what Python could not read.
+Status EncodeMetadata(const Metadata& metadata, Dialect dialect, const ByteSink& sink);
 Result<std::string> EncodeMetadata(const Metadata& metadata, Dialect dialect);
 
 // Merges the rank-local files of a save without collectives, in rank order: same name twice keeps

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/checksum.h"
 #include "metadata/codec.h"
 #include "metadata/id_table.h"
 #include "metadata/layouts.h"
@@ -11,7 +12,8 @@ namespace dcp {
 namespace {
 
 constexpr uint32_t kNotYet = 0xffffffff;
-constexpr size_t kBatch = 1000;  // of SETITEMS and APPENDS, as Python's pickler
+constexpr size_t kBatch = 1000;     // of SETITEMS and APPENDS, as Python's pickler
+constexpr size_t kPiece = 1 << 20;  // bytes, and a little more
 constexpr std::string_view kModule = "torch.distributed.checkpoint.metadata";
 constexpr std::string_view kOldModule = "torch.distributed._shard.sharded_tensor.metadata";
 
@@ -48,13 +50,14 @@ std::string SurrogateEscape(std::string_view path) {
 
 class Encoder {
  public:
-  Encoder(const Metadata& metadata, Dialect dialect)
+  Encoder(const Metadata& metadata, Dialect dialect, const ByteSink& sink)
       : metadata_(metadata),
+        sink_(sink),
         old_(dialect == Dialect::kTorch21),
         chunk_total_(CountChunks(metadata)),
-        writer_(4, Prepare()) {}
+        writer_(4, &out_) {}
 
-  Result<std::string> Run() {
+  Status Run() {
     DCP_RETURN_IF_ERROR(Check());
     writer_.Global(kModule, "Metadata");
     BeginObject();
@@ -77,8 +80,10 @@ class Encoder {
     writer_.SetItem();
     EndObject();
     writer_.Stop();
-    AppendTrailer(&out_);
-    return std::move(out_);
+    Count();
+    AppendTrailer(crc_, counted_, &out_);
+    if (sunk_.ok()) sunk_ = sink_(AsBytes(out_));
+    return sunk_;
   }
 
  private:
@@ -88,11 +93,18 @@ class Encoder {
     return total;
   }
 
-  std::string* Prepare() {
-    size_t expected = 1024 + 120 * chunk_total_ + 200 * metadata_.entries.size();
-    for (const Entry& entry : metadata_.entries) expected += entry.name.size();
-    out_.reserve(expected);
-    return &out_;
+  // What is in `out_` belongs to the bytes before the trailer.
+  void Count() {
+    crc_ = Crc32(crc_, AsBytes(out_));
+    counted_ += out_.size();
+  }
+  // Between opcodes. False when the sink failed: nothing more need be written.
+  bool Flush() {
+    if (out_.size() < kPiece || !sunk_.ok()) return sunk_.ok();
+    Count();
+    sunk_ = sink_(AsBytes(out_));
+    out_.clear();
+    return sunk_.ok();
   }
 
   // ---- what stock could not unpickle is refused
@@ -222,7 +234,7 @@ class Encoder {
   // Calls `write(i)` for each of `count` items, in batches that `end` closes.
   template <typename Write, typename End>
   void Batches(size_t count, Write&& write, End&& end) {
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count && Flush(); ++i) {
       if (i % kBatch == 0) writer_.Mark();
       write(i);
       if (i % kBatch == kBatch - 1 || i + 1 == count) end();
@@ -392,7 +404,7 @@ class Encoder {
     size_t tensors = 0;  // chunks of tensors so far: offset_memos_ runs parallel
     for (size_t e = 0; e < metadata_.entries.size(); ++e) {
       const Entry& entry = metadata_.entries[e];
-      for (size_t i = 0; i < entry.chunk_count(); ++i) {
+      for (size_t i = 0; i < entry.chunk_count() && Flush(); ++i) {
         uint32_t offset = entry.kind == EntryKind::kTensor ? offset_memos_[tensors++] : kNotYet;
         const Location& location = entry.locations[i];
         if (location.missing()) continue;
@@ -481,10 +493,14 @@ class Encoder {
   }
 
   const Metadata& metadata_;
+  const ByteSink& sink_;
   const bool old_;
   const size_t chunk_total_;
-  std::string out_;
+  std::string out_;  // not yet given to the sink
   pickle::Writer writer_;
+  uint32_t crc_ = 0;
+  uint64_t counted_ = 0;  // bytes that crc_ covers
+  Status sunk_;
 
   // Memo indices of names of fields and of classes.
   uint32_t item_crc_ = kNotYet, state_dict_metadata_ = kNotYet, planner_data_ = kNotYet,
@@ -507,8 +523,17 @@ class Encoder {
 
 }  // namespace
 
+Status EncodeMetadata(const Metadata& metadata, Dialect dialect, const ByteSink& sink) {
+  return Encoder(metadata, dialect, sink).Run();
+}
+
 Result<std::string> EncodeMetadata(const Metadata& metadata, Dialect dialect) {
-  return Encoder(metadata, dialect).Run();
+  std::string whole;
+  DCP_RETURN_IF_ERROR(EncodeMetadata(metadata, dialect, [&](Bytes piece) {
+    whole += AsText(piece);
+    return Status::Ok();
+  }));
+  return whole;
 }
 
 }  // namespace dcp

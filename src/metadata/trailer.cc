@@ -4,9 +4,7 @@
 
 namespace dcp {
 
-void AppendTrailer(std::string* out) {
-  uint64_t length = out->size();
-  uint32_t crc = Crc32(0, AsBytes(*out));
+void AppendTrailer(uint32_t crc, uint64_t length, std::string* out) {
   out->append(kTrailerMagic);
   AppendLe<uint32_t>(*out, kTrailerVersion);
   AppendLe<uint32_t>(*out, crc);

@@ -23,8 +23,9 @@ inline constexpr std::string_view kAnnouncement = "_libdcp";
 // The extra attribute of each _StorageInfo: CRC32 of the item's bytes in its file.
 inline constexpr std::string_view kItemCrc = "_crc32";
 
-void AppendTrailer(std::string* out);  // over all of `out` so far
-bool EndsInTrailer(Bytes file);        // by its magic
+// Of `length` bytes with this CRC32.
+void AppendTrailer(uint32_t crc, uint64_t length, std::string* out);
+bool EndsInTrailer(Bytes file);  // by its magic
 // For a file that ends in a trailer: kCorrupt when it does not match the bytes before it.
 Status CheckTrailer(Bytes file);
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_sink.h"
 #include "base/byte_source.h"
 #include "base/cancel.h"
 #include "base/status.h"
@@ -115,6 +116,10 @@ std::unique_ptr<ReadQueue> NewSimpleReadQueue(const ReadableFile* file);
 
 // Writes all of `data` as a new file: Create, Start, Wait, Finish.
 Status WriteWholeFile(Store& store, std::string_view path, Bytes data, bool durable);
+// The same for bytes that come in pieces; each is written before the next is asked for. The error
+// is the store's or the producer's.
+Status WriteInPieces(Store& store, std::string_view path, const ByteProducer& produce,
+                     bool durable);
 // kLimit when the file is larger than `max_size`.
 Result<std::string> ReadWholeFile(const Store& store, std::string_view path, uint64_t max_size);
 

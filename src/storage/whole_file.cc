@@ -11,11 +11,10 @@ Result<ReadableFile::Mapping> ReadableFile::Map(uint64_t /*offset*/, uint64_t /*
       .WithDetail("file", PathText(name()));
 }
 
-Status WriteWholeFile(Store& store, std::string_view path, Bytes data, bool durable) {
-  CreateOptions options;
-  options.expected_size = data.size();
-  options.durable = durable;
-  options.direct = false;  // `data` may lie anywhere
+namespace {
+
+Status WriteFile(Store& store, std::string_view path, const CreateOptions& options,
+                 const ByteProducer& produce) {
   DCP_ASSIGN_OR_RETURN(auto file, store.Create(path, options));
   if (file->alignment() != 1) {
     return Error(Code::kInternal,
@@ -23,11 +22,36 @@ Status WriteWholeFile(Store& store, std::string_view path, Bytes data, bool dura
                  "wants blocks of {}",
                  PathText(path), store.location(), file->alignment());
   }
-  if (!data.empty()) {
-    DCP_RETURN_IF_ERROR(file->Start(0, data, 0));
+  uint64_t size = 0;
+  const Status produced = produce([&](Bytes piece) -> Status {
+    if (piece.empty()) return Status::Ok();
+    DCP_RETURN_IF_ERROR(file->Start(size, piece, 0));
     DCP_RETURN_IF_ERROR(file->Wait().status());
-  }
-  return file->Finish(data.size(), durable);
+    size += piece.size();
+    return Status::Ok();
+  });
+  DCP_RETURN_IF_ERROR(produced);
+  return file->Finish(size, options.durable);
+}
+
+CreateOptions PlainFile(bool durable) {
+  CreateOptions options;
+  options.durable = durable;
+  options.direct = false;  // the bytes may lie anywhere
+  return options;
+}
+
+}  // namespace
+
+Status WriteWholeFile(Store& store, std::string_view path, Bytes data, bool durable) {
+  CreateOptions options = PlainFile(durable);
+  options.expected_size = data.size();
+  return WriteFile(store, path, options, [&](const ByteSink& sink) { return sink(data); });
+}
+
+Status WriteInPieces(Store& store, std::string_view path, const ByteProducer& produce,
+                     bool durable) {
+  return WriteFile(store, path, PlainFile(durable), produce);
 }
 
 Result<std::string> ReadWholeFile(const Store& store, std::string_view path, uint64_t max_size) {

@@ -4,19 +4,15 @@
 #ifndef DCP_TRANSFORM_TRANSFORM_H_
 #define DCP_TRANSFORM_TRANSFORM_H_
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/bytes.h"
-#include "base/status.h"
+#include "base/byte_sink.h"
 
 namespace dcp {
-
-using ByteSink = std::function<Status(Bytes)>;
 
 // One direction over one item. One thread at a time.
 class TransformStream {

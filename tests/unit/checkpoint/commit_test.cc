@@ -124,9 +124,14 @@ std::string AMissingFolderIsEmpty() {
   return {};
 }
 
+Result<CommitOutcome> Commit(Store& store, std::string_view encoded, bool durable) {
+  return CommitMetadata(
+      store, [&](const ByteSink& sink) { return sink(AsBytes(encoded)); }, durable);
+}
+
 std::string CommitsInOrder() {
   FaultStore store(NewMemoryStore());
-  auto outcome = CommitMetadata(store, "new", true);
+  auto outcome = Commit(store, "new", true);
   CHECK_OK(outcome);
   CHECK_THAT(outcome->synced && outcome->warnings.empty());
   const Lines expected = {"sync_folder",
@@ -139,7 +144,7 @@ std::string CommitsInOrder() {
   CHECK_THAT(store.Lines() == expected);
   CHECK_THAT(*ReadWholeFile(store, ".metadata", 100) == "new");
   store.ClearCalls();
-  CHECK_OK(CommitMetadata(store, "newer", false));
+  CHECK_OK(Commit(store, "newer", false));
   for (const std::string& line : store.Lines()) {
     CHECK_THAT(line != "sync_folder");
     CHECK_THAT(line.find("durable") == std::string::npos);
@@ -159,7 +164,7 @@ std::string FaultsBeforeTheRenameKeepTheOld() {
   for (size_t call = 0; call < 5; ++call) {
     std::unique_ptr<FaultStore> store = StoreWithOld();
     store->FailCall(call, kBroken);
-    CHECK_CODE(CommitMetadata(*store, "new", true), Code::kIo);
+    CHECK_CODE(Commit(*store, "new", true), Code::kIo);
     CHECK_THAT(*ReadWholeFile(*store, ".metadata", 100) == "old");
     CHECK_THAT(NamesIn(*store) == Lines{".metadata"});
   }
@@ -170,13 +175,13 @@ std::string AFailedRenameIsLookedUp() {
   {
     std::unique_ptr<FaultStore> store = StoreWithOld();
     store->FailLine("rename", kBroken);
-    CHECK_CODE(CommitMetadata(*store, "new", true), Code::kIo);
+    CHECK_CODE(Commit(*store, "new", true), Code::kIo);
     CHECK_THAT(NamesIn(*store) == Lines{".metadata"});
   }
   {
     std::unique_ptr<FaultStore> store = StoreWithOld();
     store->FailLine("rename", kBroken, Times::kOnce, Effect::kAfter);
-    auto outcome = CommitMetadata(*store, "new", true);
+    auto outcome = Commit(*store, "new", true);
     CHECK_OK(outcome);
     CHECK_THAT(outcome->synced && outcome->warnings.size() == 1);
     CHECK_THAT(*ReadWholeFile(*store, ".metadata", 100) == "new");
@@ -184,15 +189,49 @@ std::string AFailedRenameIsLookedUp() {
   std::unique_ptr<FaultStore> store = StoreWithOld();
   store->FailLine("rename", kBroken, Times::kOnce, Effect::kAfter);
   store->FailLine("open .metadata", kBroken);
-  CHECK_CODE(CommitMetadata(*store, "new", true), Code::kOutcomeUnknown);
+  CHECK_CODE(Commit(*store, "new", true), Code::kOutcomeUnknown);
   CHECK_THAT(*ReadWholeFile(*store, ".metadata", 100) == "new");
+  return {};
+}
+
+// `.metadata` is compared piece by piece, to its end.
+std::string PiecesAreReadBack() {
+  struct Case {
+    const char* there;  // what the folder holds after a rename that failed
+    Code code;
+  };
+  for (const Case& c :
+       {Case{"one, two", Code::kOk}, Case{"one, twO", Code::kIo}, Case{"oNe, two", Code::kIo},
+        Case{"one, tw", Code::kIo}, Case{"one, two.", Code::kIo}, Case{"", Code::kIo}}) {
+    auto store = std::make_unique<FaultStore>(NewMemoryStore());
+    Put(*store, ".metadata", c.there);
+    store->FailLine("rename", kBroken);
+    auto outcome = CommitMetadata(
+        *store,
+        [](const ByteSink& sink) -> Status {
+          DCP_RETURN_IF_ERROR(sink(AsBytes("one, ")));
+          return sink(AsBytes("two"));
+        },
+        true);
+    CHECK_CODE(outcome, c.code);
+    CHECK_THAT(*ReadWholeFile(*store, ".metadata", 100) == c.there);
+  }
+  // A producer that fails leaves the old file.
+  std::unique_ptr<FaultStore> store = StoreWithOld();
+  const auto broken = [](const ByteSink& sink) -> Status {
+    DCP_RETURN_IF_ERROR(sink(AsBytes("one, ")));
+    return kBroken;
+  };
+  CHECK_CODE(CommitMetadata(*store, broken, true), Code::kIo);
+  CHECK_THAT(*ReadWholeFile(*store, ".metadata", 100) == "old");
+  CHECK_THAT(NamesIn(*store) == Lines{".metadata"});
   return {};
 }
 
 std::string AFailedLastSyncIsSaid() {
   std::unique_ptr<FaultStore> store = StoreWithOld();
   store->FailCall(6, kBroken);
-  auto outcome = CommitMetadata(*store, "new", true);
+  auto outcome = Commit(*store, "new", true);
   CHECK_OK(outcome);
   CHECK_THAT(!outcome->synced);
   CHECK_THAT(outcome->warnings.size() == 1);
@@ -200,7 +239,7 @@ std::string AFailedLastSyncIsSaid() {
 
   store = StoreWithOld();
   store->FailCall(6, kBroken, Times::kFromThenOn);
-  CHECK_CODE(CommitMetadata(*store, "new", true), Code::kOutcomeUnknown);
+  CHECK_CODE(Commit(*store, "new", true), Code::kOutcomeUnknown);
   return {};
 }
 
@@ -245,6 +284,7 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::CommitsInOrder>),
       cmocka_unit_test(dcp::Checked<dcp::FaultsBeforeTheRenameKeepTheOld>),
       cmocka_unit_test(dcp::Checked<dcp::AFailedRenameIsLookedUp>),
+      cmocka_unit_test(dcp::Checked<dcp::PiecesAreReadBack>),
       cmocka_unit_test(dcp::Checked<dcp::AFailedLastSyncIsSaid>),
       cmocka_unit_test(dcp::Checked<dcp::OnlyStaleFilesOfOursGo>),
   };

@@ -1,3 +1,4 @@
+#include "base/checksum.h"
 #include "metadata/codec.h"
 
 #include <algorithm>
@@ -206,7 +207,7 @@ std::string FlipsInStockFilesDoNoHarm() {
 
 std::string TrailerWithoutAnnouncement() {
   std::string stock = ReadFixture("metadata/protocol4.metadata");
-  AppendTrailer(&stock);
+  AppendTrailer(Crc32(0, AsBytes(stock)), stock.size(), &stock);
   CHECK_CODE(Decode(stock), Code::kCorrupt);
   return {};
 }

@@ -96,6 +96,31 @@ std::string ManyOfOurs() {
   return {};
 }
 
+// A large file comes in pieces, which together are the whole; a sink that fails ends it.
+std::string EncodedInPieces() {
+  const Metadata many = ManyShards(150, 100);
+  Result<std::string> whole = EncodeMetadata(many, Dialect::kDefault);
+  CHECK_OK(whole);
+  std::string together;
+  size_t pieces = 0, longest = 0;
+  CHECK_OK(EncodeMetadata(many, Dialect::kDefault, [&](Bytes piece) {
+    together += AsText(piece);
+    longest = std::max(longest, piece.size());
+    ++pieces;
+    return Status::Ok();
+  }));
+  CHECK_THAT(together == *whole);
+  CHECK_THAT(pieces > 1 && longest < 5 << 18);
+  size_t asked = 0;
+  const Status failed = EncodeMetadata(many, Dialect::kDefault, [&](Bytes) {
+    ++asked;
+    return Status(Code::kIo, "the disk is full");
+  });
+  CHECK_CODE(failed, Code::kIo);
+  CHECK_THAT(asked == 1);
+  return {};
+}
+
 std::string MostIsFolded() {
   Result<std::string> file = EncodeMetadata(ManyShards(20, 50), Dialect::kDefault);
   CHECK_OK(file);
@@ -127,10 +152,8 @@ std::string Discards() {
 
 int main() {
   const CMUnitTest tests[] = {
-      DCP_CHECKED(RealFiles),
-      DCP_CHECKED(ManyOfOurs),
-      DCP_CHECKED(MostIsFolded),
-      DCP_CHECKED(Discards),
+      DCP_CHECKED(RealFiles),    DCP_CHECKED(ManyOfOurs), DCP_CHECKED(EncodedInPieces),
+      DCP_CHECKED(MostIsFolded), DCP_CHECKED(Discards),
   };
   return cmocka_run_group_tests_name("metadata/fold", tests, nullptr, nullptr);
 }
