@@ -1,4 +1,3 @@
-#include "base/checksum.h"
 #include "metadata/codec.h"
 
 #include <algorithm>
@@ -7,6 +6,7 @@
 #include <iterator>
 #include <random>
 
+#include "base/checksum.h"
 #include "metadata/trailer.h"
 #include "pickle/writer.h"
 #include "support/cmocka.h"
