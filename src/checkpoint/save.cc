@@ -425,8 +425,8 @@ class SaveRun {
 
 Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
                         const SaveOptions& options, const Engine& engine) {
-  auto leaves = [&] { return LeavesOf(state, options.flatten, FlattenRule::kDefault); };
-  return SaveRun(store, comm, leaves, options.flatten, options, engine).Run();
+  const ValuePtr borrowed(ValuePtr(), &state);
+  return Save(store, comm, borrowed, options, engine);
 }
 
 Result<SaveResult> Save(Store& store, Communicator& comm, ValuePtr state,

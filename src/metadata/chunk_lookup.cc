@@ -12,7 +12,7 @@ constexpr size_t kFewChunks = 8;  // searched in turn
 
 std::optional<uint32_t> ChunkLookup::Find(uint32_t id, Dims wanted,
                                           std::optional<uint32_t> hinted) {
-  const Entry& entry = out_.entries[id];
+  const Entry& entry = metadata_.entries[id];
   auto matches = [&](size_t chunk) {
     const Dims offsets = entry.chunk(chunk).offsets;
     for (size_t d = 0; d < wanted.size(); ++d) {  // few: memcmp would take longer
@@ -33,7 +33,7 @@ std::optional<uint32_t> ChunkLookup::Find(uint32_t id, Dims wanted,
 
 // Looks for `wanted` among the chunks of a large entry, which are sorted once.
 std::optional<uint32_t> ChunkLookup::FindSorted(uint32_t id, Dims wanted) {
-  const Entry& entry = out_.entries[id];
+  const Entry& entry = metadata_.entries[id];
   std::vector<uint32_t>& order = sorted_[id];
   auto less = [](Dims a, Dims b) {
     return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());

@@ -12,7 +12,7 @@ namespace dcp {
 
 class ChunkLookup {
  public:
-  explicit ChunkLookup(const Metadata& metadata) : out_(metadata) {}
+  explicit ChunkLookup(const Metadata& metadata) : metadata_(metadata) {}
 
   // Of entry `id`, whose number of dimensions `wanted` has. `hinted` is a chunk that exists, and is
   // looked at first.
@@ -21,7 +21,7 @@ class ChunkLookup {
  private:
   std::optional<uint32_t> FindSorted(uint32_t id, Dims wanted);
 
-  const Metadata& out_;
+  const Metadata& metadata_;
   std::unordered_map<uint32_t, std::vector<uint32_t>> sorted_;  // entry -> chunks by offsets
 };
 

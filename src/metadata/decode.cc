@@ -18,7 +18,7 @@ using pickle::NodeKind;
 
 class Decoder : DecodePart {
  public:
-  explicit Decoder(DecodeState* state) : DecodePart(state), state_(*state) {}
+  explicit Decoder(DecodeState* state) : DecodePart(state) {}
 
   // `announced` becomes true when the object says that a trailer follows.
   Result<Metadata> Run(bool* announced) {
@@ -61,8 +61,6 @@ class Decoder : DecodePart {
       }
     }
   }
-
-  DecodeState& state_;
 };
 
 // `pages` is null, or holds `bytes`, which are then given back while they are read.

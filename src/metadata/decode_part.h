@@ -62,8 +62,6 @@ class DecodePart {
   Metadata& out_;
   uint64_t& numbers_left_;
   uint64_t& text_left_;
-
- private:
   DecodeState& state_;
 };
 
