@@ -1,8 +1,13 @@
-// Reads the input as a tensor's item, and as the pickle inside one.
+// Reads the input as a tensor's item, and as the pickle inside one; and items that differ from it
+// in some bytes, as its twins.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "tensorio/item_twins.h"
+#include "tensorio/parsed_item.h"
 #include "tensorio/tensor_item.h"
 #include "wrap_pickle.h"
 
@@ -31,10 +36,31 @@ void ReadItem(dcp::Bytes bytes) {
   dcp::ExtractBox(*stored, dcp::AsBytes(payload), dcp::Shape(stored->shape.size(), 0), *out);
 }
 
+// What is taken for a twin of `bytes` is parsed to the same. Which bytes differ follows from the
+// CRC of all.
+void ReadTwins(dcp::Bytes bytes) {
+  dcp::MemorySource source(bytes);
+  dcp::Result<dcp::ParsedItem> parsed = dcp::ParseItem(source);
+  dcp::ItemTwin twin;
+  if (!parsed.ok() || !twin.Learn(bytes, *parsed)) return;
+  if (!twin.Matches(bytes) || !(twin.stored() == parsed->stored)) std::abort();
+  std::string changed(dcp::AsText(bytes));
+  uint64_t random = dcp::Crc32(0, bytes);
+  for (int i = 0; i < 4; ++i) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    changed[(random >> 32) % changed.size()] = static_cast<char>(random >> 24);
+    if (!twin.Matches(dcp::AsBytes(changed))) continue;
+    dcp::MemorySource other(dcp::AsBytes(changed));
+    dcp::Result<dcp::StoredTensor> again = dcp::ParseTensorItem(other);
+    if (!again.ok() || !(*again == twin.stored())) std::abort();
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ReadItem(dcp::AsBytes(data, size));
+  ReadTwins(dcp::AsBytes(data, size));
   ReadItem(dcp::AsBytes(dcp::WrapPickle(data, size)));
   return 0;
 }

@@ -13,29 +13,39 @@ using dcp::c_api::CheckHandle;
 using dcp::c_api::CheckOut;
 using dcp::c_api::Guard;
 
+void dcp_state_dict::Set(std::string_view name, ValuePtr value) {
+  if (shared_.exchange(false)) dict_ = std::make_shared<Value>(*dict_);
+  auto& entries = dict_->entries;
+  const uint64_t hash = dcp::SeededHash(name);
+  const auto is_name = [&](uint32_t id) { return entries[id].first->text == name; };
+  const uint32_t there = index_.Find(hash, is_name);
+  if (there != dcp::IdTable::kNone) {
+    entries[there].second = std::move(value);
+    return;
+  }
+  // In this order nothing is half done when memory runs out.
+  const auto id = static_cast<uint32_t>(entries.size());
+  index_.Reserve(entries.size() + 1);
+  entries.emplace_back(Value::String(std::string(name)), std::move(value));
+  index_.FindOrAdd(hash, id, is_name);
+}
+
 ValuePtr dcp_state_dict::ToValue() const {
-  std::vector<std::pair<ValuePtr, ValuePtr>> pairs;
-  pairs.reserve(entries.size());
-  for (const auto& [name, value] : entries) pairs.emplace_back(Value::String(name), value);
-  return Value::Dict(std::move(pairs));
+  shared_ = true;
+  return dict_;
 }
 
 namespace {
 
 Status Set(dcp_state_dict* state, const char* name, size_t name_size, ValuePtr value) {
   if (name == nullptr && name_size > 0) return Error(Code::kInvalidArgument, "name is NULL");
-  std::string key(name == nullptr ? "" : name, name_size);
+  std::string_view key(name == nullptr ? "" : name, name_size);
   if (!dcp::IsWtf8(key)) {
     return Error(Code::kInvalidArgument,
                  "the name '{}' is not UTF-8 (lone surrogates may stand as three bytes)",
                  dcp::PrintableName(key));
   }
-  auto [at, inserted] = state->index.try_emplace(key, state->entries.size());
-  if (inserted) {
-    state->entries.emplace_back(std::move(key), std::move(value));
-  } else {
-    state->entries[at->second].second = std::move(value);
-  }
+  state->Set(key, std::move(value));
   return Status::Ok();
 }
 
@@ -75,7 +85,7 @@ dcp_status dcp_state_dict_set_tensor(dcp_state_dict* state, const char* name, si
 }
 
 size_t dcp_state_dict_count(const dcp_state_dict* state) {
-  return state == nullptr || state->forked() ? 0 : state->entries.size();
+  return state == nullptr || state->forked() ? 0 : state->entries().size();
 }
 
 dcp_status dcp_state_dict_at(const dcp_state_dict* state, size_t index, const char** name,
@@ -83,14 +93,14 @@ dcp_status dcp_state_dict_at(const dcp_state_dict* state, size_t index, const ch
   return Guard(error, [&]() -> Status {
     if (value != nullptr) *value = nullptr;
     DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
-    if (index >= state->entries.size()) {
-      return Error(Code::kInvalidArgument, "index {} of a state dict of {}", index,
-                   state->entries.size());
+    const auto& entries = state->entries();
+    if (index >= entries.size()) {
+      return Error(Code::kInvalidArgument, "index {} of a state dict of {}", index, entries.size());
     }
-    const auto& [key, held] = state->entries[index];
+    const auto& [key, held] = entries[index];
     if (value != nullptr) *value = new dcp_value(held);
-    if (name != nullptr) *name = key.c_str();
-    if (name_size != nullptr) *name_size = key.size();
+    if (name != nullptr) *name = key->text.c_str();
+    if (name_size != nullptr) *name_size = key->text.size();
     return Status::Ok();
   });
 }

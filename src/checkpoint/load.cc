@@ -77,23 +77,30 @@ class LoadRun {
   // Upstream's rule for files of 2.3 and older: when the checkpoint holds names that are not asked
   // for, and flattening as 2.3 did asks for one of them, that rule is the file's.
   Status TryOlderRule() {
-    std::unordered_set<std::string_view> current;
-    for (const FlatLeaf& leaf : leaves_) current.insert(leaf.name);
-    std::unordered_set<std::string_view> unasked;
-    for (const Entry& entry : committed_.metadata.entries) {
-      if (!current.contains(entry.name)) unasked.insert(entry.name);
+    const Metadata& metadata = committed_.metadata;
+    std::vector<bool> asked(metadata.entries.size(), false);
+    size_t left = asked.size();
+    for (const FlatLeaf& leaf : leaves_) {
+      const std::optional<size_t> id = metadata.Find(leaf.name);
+      if (!id || asked[*id]) continue;
+      asked[*id] = true;
+      --left;
     }
-    if (unasked.empty()) return Status::Ok();
+    if (left == 0) return Status::Ok();
     DCP_ASSIGN_OR_RETURN(std::vector<FlatLeaf> older,
                          LeavesOf(state_, true, FlattenRule::kTorch23));
-    bool matches = std::any_of(older.begin(), older.end(),
-                               [&](const FlatLeaf& leaf) { return unasked.contains(leaf.name); });
+    bool matches = std::any_of(older.begin(), older.end(), [&](const FlatLeaf& leaf) {
+      const std::optional<size_t> id = metadata.Find(leaf.name);
+      return id && !asked[*id];
+    });
     if (matches) leaves_ = std::move(older);
     return Status::Ok();
   }
 
   std::vector<LoadTarget> MakeTargets() {
     std::vector<LoadTarget> targets;
+    targets.reserve(leaves_.size());
+    targets_.reserve(leaves_.size());
     for (uint32_t i = 0; i < leaves_.size(); ++i) {
       const FlatLeaf& leaf = leaves_[i];
       LoadTarget target;
@@ -128,6 +135,7 @@ class LoadRun {
 
   // A sharded tensor of which this rank holds nothing was asked for all the same.
   void FixReport() {
+    if (result_.report.unexpected.empty()) return;
     std::unordered_set<std::string_view> names;
     for (const FlatLeaf& leaf : leaves_) names.insert(leaf.name);
     std::erase_if(result_.report.unexpected,
@@ -147,6 +155,7 @@ class LoadRun {
 
     std::vector<TensorRead> tensors;
     std::vector<const ReadItem*> objects;
+    tensors.reserve(plan_.items.size());
     uint64_t bytes = 0;
     for (const ReadItem& item : plan_.items) {
       if (item.kind == EntryKind::kBytes) {

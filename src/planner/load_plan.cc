@@ -37,27 +37,27 @@ bool Intersect(Box a, Box b, ChunkPiece* out) {
 }
 
 Status CheckTarget(const Entry& entry, const LoadTarget& target) {
-  std::string name = PrintableName(target.name);
+  const auto name = [&target] { return PrintableName(target.name); };
   if (target.kind == EntryKind::kBytes) {
     if (entry.kind == EntryKind::kBytes) return Status::Ok();
     return Error(Code::kMismatch,
                  "Invalid checkpoint metadata for {}, expected BytesStorageMetadata but found "
                  "TensorStorageMetadata: the checkpoint holds a tensor and an object was asked for",
-                 name);
+                 name());
   }
   if (entry.kind == EntryKind::kBytes) {
     return Error(Code::kMismatch,
                  "Invalid checkpoint metadata for {}, expected TensorStorageMetadata but found "
                  "BytesStorageMetadata: the checkpoint holds an object and a tensor was asked for",
-                 name);
+                 name());
   }
   if (entry.size != target.global_size) {
     return Error(Code::kMismatch, "Size mismatch between saved {} and current: {} for {}",
-                 SizeText(entry.size), SizeText(target.global_size), name);
+                 SizeText(entry.size), SizeText(target.global_size), name());
   }
   if (!entry.unknown_dtype.empty()) {
-    return Error(Code::kUnsupported, "{} has the dtype {}, which this library does not know", name,
-                 entry.unknown_dtype);
+    return Error(Code::kUnsupported, "{} has the dtype {}, which this library does not know",
+                 name(), entry.unknown_dtype);
   }
   bool inside = target.offsets.size() == entry.ndim() && target.sizes.size() == entry.ndim();
   for (size_t d = 0; inside && d < entry.ndim(); ++d) {
@@ -66,10 +66,17 @@ Status CheckTarget(const Entry& entry, const LoadTarget& target) {
   }
   if (!inside) {
     return Error(Code::kInvalidArgument,
-                 "the part of {} at {} with sizes {} is outside its size {}", name,
+                 "the part of {} at {} with sizes {} is outside its size {}", name(),
                  ToString(target.offsets), ToString(target.sizes), ToString(entry.size));
   }
   return Status::Ok();
+}
+
+// What is sorted already, as it mostly is, takes no memory.
+template <typename T, typename Before>
+void StableSort(std::vector<T>* all, Before before) {
+  if (std::is_sorted(all->begin(), all->end(), before)) return;
+  std::stable_sort(all->begin(), all->end(), before);
 }
 
 class Planner {
@@ -81,18 +88,16 @@ class Planner {
   Result<PlannedLoad> Run() {
     DCP_RETURN_IF_ERROR(MatchNames());
     // Targets of one entry next to each other, else in their own order.
-    std::stable_sort(matches_.begin(), matches_.end(),
-                     [](const Match& a, const Match& b) { return a.entry < b.entry; });
+    StableSort(&matches_, [](const Match& a, const Match& b) { return a.entry < b.entry; });
     for (size_t from = 0; from < matches_.size();) {
       size_t to = from;
       while (to < matches_.size() && matches_[to].entry == matches_[from].entry) ++to;
       DCP_RETURN_IF_ERROR(PlanEntry(std::span(matches_).subspan(from, to - from)));
       from = to;
     }
-    std::stable_sort(out_.plan.items.begin(), out_.plan.items.end(),
-                     [](const ReadItem& a, const ReadItem& b) {
-                       return std::tie(a.target, a.chunk) < std::tie(b.target, b.chunk);
-                     });
+    StableSort(&out_.plan.items, [](const ReadItem& a, const ReadItem& b) {
+      return std::tie(a.target, a.chunk) < std::tie(b.target, b.chunk);
+    });
     ReportNames();
     return std::move(out_);
   }
@@ -105,6 +110,9 @@ class Planner {
 
   Status MatchNames() {
     entry_seen_.assign(metadata_.entries.size(), false);
+    matches_.reserve(targets_.size());
+    order_.reserve(std::min(targets_.size(), metadata_.entries.size()));
+    out_.plan.items.reserve(targets_.size());
     std::vector<std::string_view> missing;
     for (uint32_t i = 0; i < targets_.size(); ++i) {
       const LoadTarget& target = targets_[i];
@@ -137,6 +145,7 @@ class Planner {
   }
 
   void ReportNames() {
+    out_.report.loaded.reserve(order_.size());
     for (uint32_t id : order_) out_.report.loaded.push_back(metadata_.entries[id].name);
     for (size_t id = 0; id < metadata_.entries.size(); ++id) {
       if (!entry_seen_[id]) out_.report.unexpected.push_back(metadata_.entries[id].name);
@@ -148,6 +157,7 @@ class Planner {
     if (entry.kind == EntryKind::kBytes) return PlanBytes(entry, matches);
     DCP_RETURN_IF_ERROR(CheckCast(entry, matches));
 
+    if (matches.size() == 1 && entry.chunk_count() == 1) return PlanOnlyChunk(entry, matches[0]);
     std::vector<std::vector<uint32_t>> chunks = FindChunks(entry, matches);
     int64_t wanted = 0, found = 0;
     for (size_t m = 0; m < matches.size(); ++m) {
@@ -160,11 +170,26 @@ class Planner {
                      PrintableName(entry.name));
       }
     }
-    if (found < wanted) {
-      out_.report.uncovered.push_back(
-          fmt::format("{}: {} of {} elements", entry.name, wanted - found, wanted));
-    }
+    ReportCover(entry, wanted, found);
     return Status::Ok();
+  }
+
+  // The same for one target of a tensor that was saved whole: by far the most there are.
+  Status PlanOnlyChunk(const Entry& entry, const Match& match) {
+    const LoadTarget& target = targets_[match.target];
+    DCP_ASSIGN_OR_RETURN(int64_t wanted, NumElements(target.sizes));
+    int64_t found = 0;
+    if (Intersect(WholeOf(target), entry.chunk(0), &only_)) {
+      DCP_ASSIGN_OR_RETURN(found, PlanPiece(entry, match, only_));
+    }
+    ReportCover(entry, wanted, found);
+    return Status::Ok();
+  }
+
+  void ReportCover(const Entry& entry, int64_t wanted, int64_t found) {
+    if (found >= wanted) return;
+    out_.report.uncovered.push_back(
+        fmt::format("{}: {} of {} elements", entry.name, wanted - found, wanted));
   }
 
   Status PlanBytes(const Entry& entry, std::span<const Match> matches) {
@@ -259,17 +284,23 @@ class Planner {
     }
     int64_t covered = 0;  // at most the target's own volume, since the pieces are disjoint
     for (const ChunkPiece& piece : pieces) {
-      if (entry.locations[piece.chunk].missing()) {
-        return Error(Code::kCorrupt,
-                     "the metadata lists the chunk of {} at offsets {} but does not say which file "
-                     "holds it",
-                     PrintableName(entry.name), ToString(entry.chunk(piece.chunk).offsets));
-      }
-      DCP_ASSIGN_OR_RETURN(int64_t volume, NumElements(piece.sizes));
+      DCP_ASSIGN_OR_RETURN(int64_t volume, PlanPiece(entry, match, piece));
       covered += volume;
-      DCP_RETURN_IF_ERROR(AddItem(entry, match, target, piece));
     }
     return covered;
+  }
+
+  // Plans the read of one piece; the number of its elements.
+  Result<int64_t> PlanPiece(const Entry& entry, const Match& match, const ChunkPiece& piece) {
+    if (entry.locations[piece.chunk].missing()) {
+      return Error(Code::kCorrupt,
+                   "the metadata lists the chunk of {} at offsets {} but does not say which file "
+                   "holds it",
+                   PrintableName(entry.name), ToString(entry.chunk(piece.chunk).offsets));
+    }
+    DCP_ASSIGN_OR_RETURN(int64_t volume, NumElements(piece.sizes));
+    DCP_RETURN_IF_ERROR(AddItem(entry, match, targets_[match.target], piece));
+    return volume;
   }
 
   Status AddItem(const Entry& entry, const Match& match, const LoadTarget& target,
@@ -299,6 +330,7 @@ class Planner {
   std::vector<Match> matches_;
   std::vector<bool> entry_seen_;
   std::vector<uint32_t> order_;  // entries in the order of their first target
+  ChunkPiece only_;              // PlanOnlyChunk's; chunk 0
   PlannedLoad out_;
 };
 

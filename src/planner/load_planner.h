@@ -3,6 +3,7 @@
 #define DCP_PLANNER_LOAD_PLANNER_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "planner/plan.h"
@@ -11,7 +12,7 @@ namespace dcp {
 
 // One thing to be filled: a whole tensor, one local shard of a sharded tensor, or an object.
 struct LoadTarget {
-  std::string name;
+  std::string_view name;  // borrowed
   EntryKind kind = EntryKind::kBytes;
   DType dtype = DType::kFloat32;
   Shape global_size;

@@ -34,6 +34,15 @@ Result<uint32_t> CrcOfRange(const ReadableFile& file, uint64_t begin, uint64_t s
   return crc;
 }
 
+// Items of one dtype and shape are likely to be alike.
+uint64_t KindOf(const ItemPlace& place) {
+  uint64_t kind = static_cast<uint64_t>(place.entry->properties.dtype);
+  for (const int64_t size : place.entry->chunk(place.chunk).sizes) {
+    kind = kind * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(size);
+  }
+  return kind;
+}
+
 uint64_t BoxBytes(const TensorRead& read) {
   return static_cast<uint64_t>(read.dest.num_elements() * DTypeSize(read.entry->properties.dtype));
 }
@@ -232,8 +241,8 @@ bool ReadWorker::CopyWhole(const ItemReads& item, const StoredTensor& stored, By
 }
 
 Status ReadWorker::UseItem(const ItemReads& item, Bytes bytes, bool in_file) {
-  const MemorySource source(bytes);
-  DCP_ASSIGN_OR_RETURN(StoredTensor stored, ParseTensorItem(source));
+  DCP_ASSIGN_OR_RETURN(const StoredTensor* parsed, twins_.Parse(bytes, KindOf(item.place)));
+  const StoredTensor& stored = *parsed;
   DCP_RETURN_IF_ERROR(CheckLoadable(stored, item.place));
   DCP_RETURN_IF_ERROR(CheckRecords(stored, bytes.size()));
   // The metadata's CRC covers the whole item, else the payload has one of its own.
@@ -246,7 +255,7 @@ Status ReadWorker::UseItem(const ItemReads& item, Bytes bytes, bool in_file) {
     if (whole) DCP_RETURN_IF_ERROR(CheckItemCrc(item.place, Crc32(0, bytes)));
     DCP_ASSIGN_OR_RETURN(inflated, AllocateBytes(stored.data_size));
     const MutableBytes out(inflated.get(), stored.data_size);
-    DCP_RETURN_IF_ERROR(ReadPayload(source, stored, out, &verified));
+    DCP_RETURN_IF_ERROR(ReadPayload(MemorySource(bytes), stored, out, &verified));
     payload = out;
   } else {
     payload = bytes.subspan(stored.data_offset, stored.data_size);

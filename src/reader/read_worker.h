@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reader/read_plan.h"
+#include "tensorio/item_twins.h"
 
 namespace dcp {
 
@@ -75,6 +76,7 @@ class ReadWorker {
   std::vector<size_t> free_buffers_;
   std::vector<Slot> slots_;
   size_t in_flight_ = 0;
+  ItemTwins twins_;
   uint32_t crc_ = 0;                  // of the current large piece so far
   std::vector<uint32_t> block_crcs_;  // from the item's table, for the current large piece
   std::unique_ptr<ReadQueue> queue_;  // after what its reads fill: it must be gone before they are

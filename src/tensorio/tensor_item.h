@@ -77,6 +77,8 @@ struct StoredTensor {
   std::optional<uint32_t> crc32;  // of the whole record; absent when the writer left it 0
   std::optional<uint64_t> block_table_offset;  // first of the block CRCs (u32 each), from the
                                                // item's start; absent in stock's files
+
+  bool operator==(const StoredTensor&) const = default;
 };
 
 // Reads what it needs of the item: the zip's tail, its directory, data.pkl. Any prefix, torch's

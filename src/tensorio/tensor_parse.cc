@@ -3,6 +3,7 @@
 #include "pickle/graph.h"
 #include "tensorio/archive_checks.h"
 #include "tensorio/legacy.h"
+#include "tensorio/parsed_item.h"
 #include "tensorio/records.h"
 #include "tensorio/tensor_graph.h"
 #include "tensorio/tensor_item.h"
@@ -219,15 +220,23 @@ Result<StoredTensor> Interpret(const Graph& graph, const zip::Archive& archive) 
 
 }  // namespace
 
-Result<StoredTensor> ParseTensorItem(const ByteSource& item) {
+Result<ParsedItem> ParseItem(const ByteSource& item) {
+  ParsedItem parsed;
   Result<zip::Archive> archive = zip::Archive::Open(&item);
   if (!archive.ok()) return ExplainNotZip(item, archive.status());
-  DCP_RETURN_IF_ERROR(CheckByteOrder(*archive));
-  const zip::Record* record = archive->Find(records::kPickle);
+  parsed.archive = *std::move(archive);
+  DCP_RETURN_IF_ERROR(CheckByteOrder(parsed.archive));
+  const zip::Record* record = parsed.archive.Find(records::kPickle);
   if (record == nullptr) return Error(Code::kCorrupt, "the item has no record data.pkl");
-  DCP_ASSIGN_OR_RETURN(std::string bytes, archive->Read(*record, kMaxPickle));
+  DCP_ASSIGN_OR_RETURN(std::string bytes, parsed.archive.Read(*record, kMaxPickle));
   DCP_ASSIGN_OR_RETURN(Graph graph, pickle::Parse(AsBytes(bytes)));
-  return Interpret(graph, *archive);
+  DCP_ASSIGN_OR_RETURN(parsed.stored, Interpret(graph, parsed.archive));
+  return parsed;
+}
+
+Result<StoredTensor> ParseTensorItem(const ByteSource& item) {
+  DCP_ASSIGN_OR_RETURN(ParsedItem parsed, ParseItem(item));
+  return std::move(parsed.stored);
 }
 
 Status ReadPayload(const ByteSource& item, const StoredTensor& stored, MutableBytes out,

@@ -23,6 +23,8 @@ struct Record {
   uint64_t size;             // bytes when read
   uint32_t crc32;            // of the bytes when read; 0 may mean "not computed" (see has_crc)
   uint16_t method;           // 0 stored, 8 deflated
+  bool described;            // a descriptor behind the data repeats CRC and sizes
+  uint64_t entry_offset;     // of its entry in the directory, from the archive's start
   // torch can be told to leave every CRC 0: then there is nothing to check.
   bool has_crc() const { return crc32 != 0 || size == 0; }
 };

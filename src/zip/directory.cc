@@ -80,11 +80,13 @@ Result<std::vector<DirectoryEntry>> ParseDirectory(Bytes bytes, const DirectoryL
     entry.flags = LoadLe<uint16_t>(p + 8);
     record.name.assign(AsText(bytes.subspan(at + kDirectorySize, name_size)));
     record.method = LoadLe<uint16_t>(p + 10);
-    record.crc32 = LoadLe<uint32_t>(p + 16);
+    record.crc32 = LoadLe<uint32_t>(p + kDirectoryCrc);
     record.compressed_size = LoadLe<uint32_t>(p + 20);
     record.size = LoadLe<uint32_t>(p + 24);
     record.header_offset = LoadLe<uint32_t>(p + 42);
     record.data_offset = 0;
+    record.described = (entry.flags & kFlagDescriptor) != 0;
+    record.entry_offset = location.offset + at;
     Status status =
         ApplyExtra64(bytes.subspan(at + kDirectorySize + name_size, extra_size), &record);
     if (status.ok() && LoadLe<uint16_t>(p + 34) != 0) {

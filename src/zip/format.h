@@ -17,6 +17,7 @@ inline constexpr uint32_t kLocator64Signature = 0x07064b50;
 // Sizes of the fixed parts, in bytes.
 inline constexpr size_t kLocalSize = 30;
 inline constexpr size_t kDirectorySize = 46;
+inline constexpr size_t kDirectoryCrc = 16;  // of the CRC in an entry of the directory
 inline constexpr size_t kEndSize = 22;
 inline constexpr size_t kEnd64Size = 56;
 inline constexpr size_t kLocator64Size = 20;

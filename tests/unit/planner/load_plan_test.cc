@@ -9,9 +9,9 @@
 namespace dcp {
 namespace {
 
-LoadTarget Whole(std::string name, Shape size, DType dtype = DType::kFloat32) {
+LoadTarget Whole(std::string_view name, Shape size, DType dtype = DType::kFloat32) {
   LoadTarget target;
-  target.name = std::move(name);
+  target.name = name;
   target.kind = EntryKind::kTensor;
   target.dtype = dtype;
   target.global_size = size;
@@ -20,16 +20,16 @@ LoadTarget Whole(std::string name, Shape size, DType dtype = DType::kFloat32) {
   return target;
 }
 
-LoadTarget Part(std::string name, Shape size, const OwnedBox& box) {
-  LoadTarget target = Whole(std::move(name), std::move(size));
+LoadTarget Part(std::string_view name, Shape size, const OwnedBox& box) {
+  LoadTarget target = Whole(name, std::move(size));
   target.offsets = box.offsets;
   target.sizes = box.sizes;
   return target;
 }
 
-LoadTarget Object(std::string name) {
+LoadTarget Object(std::string_view name) {
   LoadTarget target;
-  target.name = std::move(name);
+  target.name = name;
   return target;
 }
 

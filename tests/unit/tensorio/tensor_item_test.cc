@@ -6,6 +6,7 @@
 #include "pickle/writer.h"
 #include "support/cmocka.h"
 #include "support/fixture_items.h"
+#include "support/written_item.h"
 #include "tensorio/records.h"
 #include "zip/archive.h"
 
@@ -54,26 +55,6 @@ void EveryStockTensorIsRead(void**) {
   }
   assert_true(count > 200);
   assert_int_equal(wrong, 0);
-}
-
-// An item around `payload`, which lies in memory as `strides` say.
-std::string WriteItem(DType dtype, Dims shape, Dims strides, std::string_view payload,
-                      bool block_checksums, std::string* error) {
-  Result<TensorItemLayout> layout =
-      TensorItemLayout::Create(dtype, shape, strides, block_checksums);
-  if (!layout.ok()) {
-    *error = layout.status().ToString();
-    return "";
-  }
-  std::vector<uint32_t> blocks;
-  for (size_t at = 0; at < payload.size(); at += kChecksumBlock) {
-    blocks.push_back(Crc32(0, AsBytes(payload.substr(at, kChecksumBlock))));
-  }
-  std::string item = layout->prefix();
-  item += payload;
-  layout->AppendSuffix(Crc32(0, AsBytes(payload)), blocks, &item);
-  if (item.size() != layout->size()) *error = "size";
-  return item;
 }
 
 // The serialization id is ours; all else must be stock's bytes. Blanks the digits and their CRC,
