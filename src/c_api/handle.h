@@ -9,8 +9,7 @@
 #include <new>
 #include <utility>
 
-#include <unistd.h>
-
+#include "base/process.h"
 #include "base/status.h"
 #include "dcp.h"
 
@@ -18,8 +17,8 @@ namespace dcp::c_api {
 
 // Remembers the process that made it: in a forked child the handle is dead.
 struct Handle {
-  pid_t process = getpid();
-  bool forked() const { return process != getpid(); }
+  pid_t process = ThisProcess();
+  bool forked() const { return process != ThisProcess(); }
 };
 
 // Fills *error (when asked for) and returns the code. Never throws: when there is no memory for an
@@ -104,14 +103,14 @@ class UserData {
   UserData(const UserData&) = delete;
   UserData& operator=(const UserData&) = delete;
   ~UserData() {
-    if (destroy_ != nullptr && process_ == getpid()) destroy_(data_);
+    if (destroy_ != nullptr && process_ == ThisProcess()) destroy_(data_);
   }
   void* get() const { return data_; }
 
  private:
   void* data_;
   void (*destroy_)(void*);
-  pid_t process_ = getpid();
+  pid_t process_ = ThisProcess();
 };
 
 // Takes user_data at call entry; a table too short to hold `destroy` has none.

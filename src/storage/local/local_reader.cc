@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/process.h"
 #include "storage/local/file_calls.h"
 
 namespace dcp {
@@ -43,7 +44,7 @@ struct OpenFile {
 class DirectReadQueue final : public ReadQueue {
  public:
   DirectReadQueue(std::shared_ptr<OpenFile> file, std::shared_ptr<RingPool> rings)
-      : file_(std::move(file)), owner_(getpid()), rings_(std::move(rings)) {
+      : file_(std::move(file)), owner_(ThisProcess()), rings_(std::move(rings)) {
     if (rings_ != nullptr) ring_ = rings_->Take();
   }
 
@@ -119,7 +120,7 @@ class DirectReadQueue final : public ReadQueue {
   };
 
   Status CheckProcess() const {
-    if (getpid() == owner_) return Status::Ok();
+    if (ThisProcess() == owner_) return Status::Ok();
     return Error(Code::kForked, "cannot read '{}': the queue belongs to the process that made it",
                  file_->where);
   }

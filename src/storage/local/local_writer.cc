@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/buffer_pool.h"
+#include "base/process.h"
 #include "storage/local/file_calls.h"
 
 namespace dcp {
@@ -27,7 +28,7 @@ class LocalWriter final : public WritableFile {
       : fd_(std::move(fd)),
         where_(std::move(where)),
         alignment_(direct ? kDirectAlignment : 1),
-        owner_(getpid()),
+        owner_(ThisProcess()),
         rings_(std::move(rings)) {
     if (direct && rings_ != nullptr) ring_ = rings_->Take();
   }
@@ -131,7 +132,7 @@ class LocalWriter final : public WritableFile {
   };
 
   Status CheckUsable(std::string_view action) const {
-    if (getpid() != owner_) {
+    if (ThisProcess() != owner_) {
       return Error(Code::kForked, "cannot {} '{}': it belongs to the process that created it",
                    action, where_);
     }

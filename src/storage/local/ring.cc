@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/process.h"
 #include "storage/open.h"
 
 #if DCP_WITH_IO_URING
@@ -114,9 +115,9 @@ int Ring::Wait(Completion*) { return ENOSYS; }
 
 #endif
 
-Ring::Ring(std::unique_ptr<Kernel> kernel) : kernel_(std::move(kernel)), owner_(getpid()) {}
+Ring::Ring(std::unique_ptr<Kernel> kernel) : kernel_(std::move(kernel)), owner_(ThisProcess()) {}
 
-bool Ring::foreign() const { return getpid() != owner_; }
+bool Ring::foreign() const { return ThisProcess() != owner_; }
 
 std::unique_ptr<Ring> RingPool::Take() {
   {
