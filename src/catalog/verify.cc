@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <tuple>
@@ -19,11 +20,14 @@ namespace {
 struct Item {
   const Entry* entry;
   uint32_t chunk;
+  std::optional<uint64_t> padding = {};  // where the zeros in front of it begin
   const Location& location() const { return entry->locations[chunk]; }
 };
 
 constexpr uint64_t kMostOfARun = 32 << 20;     // bytes; enough for several reads in flight
 constexpr uint64_t kLongestInRun = 256 << 10;  // an item that two pieces share is read again
+// While one worker waits for the ends of an item, which are small reads, others keep the disk busy.
+constexpr size_t kFewestWorkers = 4;
 
 // Errors that say nothing about the checkpoint.
 bool StopsVerification(const Status& status) {
@@ -138,7 +142,7 @@ class Verification {
     uint64_t size = (*file)->size();
     uint64_t taken = 0;  // end of the items so far
     const Item* before = nullptr;
-    std::vector<std::pair<uint64_t, const Item*>> gaps;  // where one begins, and what follows it
+    const size_t first = readable->size();
     for (size_t i = at; i < end; ++i) {
       const Location& location = items_[i].location();
       if (location.offset > size || location.length > size - location.offset) {
@@ -154,31 +158,31 @@ class Verification {
                                        PrintableName(items_[i].entry->name),
                                        PrintableName(FileName(items_[i]))));
       }
-      if (location.offset > taken) gaps.emplace_back(taken, &items_[i]);
+      readable->push_back(items_[i]);
+      if (location.offset > taken) readable->back().padding = taken;
       if (location.offset + location.length >= taken) {
         taken = location.offset + location.length;
         before = &items_[i];
       }
-      readable->push_back(items_[i]);
     }
     // What libdcp leaves between two items, to align the second, is zeros and in no checksum; other
     // writers promise nothing about such bytes. Where items are not where they are said to be, what
     // lies between them is not padding.
-    if (metadata_.checksummed && !metadata_.merged && summary_.damage.empty()) {
-      for (const auto& [begin, after] : gaps) {
-        DCP_RETURN_IF_ERROR(CheckGap(**file, *after, begin));
-      }
+    if (!metadata_.checksummed || metadata_.merged || !summary_.damage.empty()) {
+      for (size_t i = first; i < readable->size(); ++i) (*readable)[i].padding.reset();
     }
     return Status::Ok();
   }
 
-  // Damage unless the bytes from `begin` to the item are zeros.
-  Status CheckGap(const ReadableFile& file, const Item& after, uint64_t begin) {
+  // Damage unless the bytes from the end of the item before to this one are zeros.
+  Status CheckPadding(const Item& after) {
+    DCP_ASSIGN_OR_RETURN(const std::shared_ptr<ReadableFile> file,
+                         reader_->OpenFile(after.location().file));
     DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer, options_.pool->Acquire(options_.cancel));
-    for (uint64_t at = begin; at < after.location().offset;) {
+    for (uint64_t at = *after.padding; at < after.location().offset;) {
       const size_t size = std::min<uint64_t>(buffer.bytes().size(), after.location().offset - at);
       const MutableBytes bytes = buffer.bytes().first(size);
-      Status status = file.ReadAt(at, bytes);
+      Status status = file->ReadAt(at, bytes);
       if (!status.ok()) status = Explain(status);
       if (StopsVerification(status)) return status;
       const auto changed =
@@ -238,7 +242,9 @@ class Verification {
     const std::vector<std::span<const Item>> runs = Runs();
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
-    size_t workers = std::min(WorkerCount(options_.threads), std::max<size_t>(runs.size(), 1));
+    size_t workers = WorkerCount(options_.threads);
+    if (options_.threads <= 0) workers = std::max(workers, kFewestWorkers);
+    workers = std::min({workers, std::max<size_t>(runs.size(), 1), options_.pool->capacity()});
     return RunParallel(workers, [&](size_t) {
       for (size_t at; !stop.load() && (at = next.fetch_add(1)) < runs.size();) {
         Status status = ReadRun(runs[at]);
@@ -280,6 +286,9 @@ class Verification {
   // read by itself, and tells then what is wrong with it.
   Status ReadRun(std::span<const Item> run) {
     std::vector<bool> done(run.size());
+    for (const Item& item : run) {
+      if (item.padding) DCP_RETURN_IF_ERROR(CheckPadding(item));
+    }
     if (run.size() > 1) DCP_RETURN_IF_ERROR(ReadPieces(run, &done));
     for (size_t i = 0; i < run.size(); ++i) {
       if (!done[i]) DCP_RETURN_IF_ERROR(ReadItem(run[i], {}));
