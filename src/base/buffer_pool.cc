@@ -7,24 +7,39 @@
 #include <sys/mman.h>
 
 namespace dcp {
+namespace {
+
+// Less is not worth the time that it takes to make the pages of a whole buffer.
+constexpr size_t kMuch = 1 << 20;
+
+}  // namespace
 
 PooledBuffer::PooledBuffer(PooledBuffer&& other) noexcept
     : pool_(std::move(other.pool_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      ready_(other.ready_) {}
 
 PooledBuffer& PooledBuffer::operator=(PooledBuffer&& other) noexcept {
   if (this != &other) {
-    if (data_ != nullptr) pool_->Release(data_);
+    if (data_ != nullptr) pool_->Release({data_, ready_});
     pool_ = std::move(other.pool_);
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    ready_ = other.ready_;
   }
   return *this;
 }
 
 PooledBuffer::~PooledBuffer() {
-  if (data_ != nullptr) pool_->Release(data_);
+  if (data_ != nullptr) pool_->Release({data_, ready_});
+}
+
+void PooledBuffer::MakeReady(size_t use) {
+  if (data_ == nullptr || ready_ || use < kMuch) return;
+  madvise(data_, size_, MADV_HUGEPAGE);        // best effort
+  madvise(data_, size_, MADV_POPULATE_WRITE);  // best effort: Linux 5.14
+  ready_ = true;
 }
 
 std::shared_ptr<BufferPool> BufferPool::Create(size_t budget, size_t buffer_size) {
@@ -46,7 +61,8 @@ BufferPool::~BufferPool() {
 Result<PooledBuffer> BufferPool::TakeLocked() {
   PooledBuffer buffer;
   if (!free_.empty()) {
-    buffer.data_ = free_.back();
+    buffer.data_ = free_.back().data;
+    buffer.ready_ = free_.back().ready;
     free_.pop_back();
   } else if (all_.size() < capacity_) {
     void* data =
@@ -54,9 +70,7 @@ Result<PooledBuffer> BufferPool::TakeLocked() {
     if (data == MAP_FAILED) {
       return Error(Code::kOutOfMemory, "no memory for an I/O buffer of {} bytes", buffer_size_);
     }
-    madvise(data, buffer_size_, MADV_HUGEPAGE);  // best effort
     madvise(data, buffer_size_, MADV_DONTFORK);
-    madvise(data, buffer_size_, MADV_POPULATE_WRITE);  // best effort: Linux 5.14
     buffer.data_ = static_cast<std::byte*>(data);
     all_.push_back(buffer.data_);
   } else {
@@ -67,25 +81,30 @@ Result<PooledBuffer> BufferPool::TakeLocked() {
   return buffer;
 }
 
-Result<PooledBuffer> BufferPool::TryAcquire() {
-  std::lock_guard lock(mutex_);
-  return TakeLocked();
+Result<PooledBuffer> BufferPool::TryAcquire(size_t use) {
+  PooledBuffer buffer;
+  {
+    std::lock_guard lock(mutex_);
+    DCP_ASSIGN_OR_RETURN(buffer, TakeLocked());
+  }
+  buffer.MakeReady(use);
+  return buffer;
 }
 
-Result<PooledBuffer> BufferPool::Acquire(const CancelToken& cancel) {
-  std::unique_lock lock(mutex_);
+Result<PooledBuffer> BufferPool::Acquire(const CancelToken& cancel, size_t use) {
   for (;;) {
     DCP_RETURN_IF_ERROR(cancel.Check());
-    DCP_ASSIGN_OR_RETURN(PooledBuffer buffer, TakeLocked());
+    DCP_ASSIGN_OR_RETURN(PooledBuffer buffer, TryAcquire(use));
     if (buffer) return buffer;
-    freed_.wait_for(lock, std::chrono::milliseconds(50));
+    std::unique_lock lock(mutex_);
+    if (free_.empty()) freed_.wait_for(lock, std::chrono::milliseconds(50));
   }
 }
 
-void BufferPool::Release(std::byte* data) {
+void BufferPool::Release(Memory memory) {
   {
     std::lock_guard lock(mutex_);
-    free_.push_back(data);
+    free_.push_back(memory);
   }
   freed_.notify_one();
 }

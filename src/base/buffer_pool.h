@@ -28,9 +28,12 @@ class PooledBuffer {
 
  private:
   friend class BufferPool;
+  void MakeReady(size_t use);
+
   std::shared_ptr<BufferPool> pool_;
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  bool ready_ = false;  // its pages are there
 };
 
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
@@ -46,22 +49,27 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   size_t capacity() const { return capacity_; }  // number of buffers
 
   // Waits for a free buffer. Whoever holds one and waits for another may deadlock: take what is
-  // needed first. kCancelled, or kOutOfMemory when the system has none.
-  Result<PooledBuffer> Acquire(const CancelToken& cancel);
+  // needed first. kCancelled, or kOutOfMemory when the system has none. `use`: bytes of it that
+  // will be touched; all of its pages are made, huge ones if possible, when that is much.
+  Result<PooledBuffer> Acquire(const CancelToken& cancel, size_t use);
   // Without waiting; an empty PooledBuffer when all are on loan.
-  Result<PooledBuffer> TryAcquire();
+  Result<PooledBuffer> TryAcquire(size_t use);
 
  private:
   friend class PooledBuffer;
   BufferPool(size_t capacity, size_t buffer_size);
+  struct Memory {
+    std::byte* data;
+    bool ready;
+  };
   Result<PooledBuffer> TakeLocked();
-  void Release(std::byte* data);
+  void Release(Memory memory);
 
   const size_t capacity_;
   const size_t buffer_size_;
   std::mutex mutex_;
   std::condition_variable freed_;
-  std::vector<std::byte*> free_;
+  std::vector<Memory> free_;
   std::vector<std::byte*> all_;
 };
 

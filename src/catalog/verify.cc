@@ -178,7 +178,9 @@ class Verification {
   Status CheckPadding(const Item& after) {
     DCP_ASSIGN_OR_RETURN(const std::shared_ptr<ReadableFile> file,
                          reader_->OpenFile(after.location().file));
-    DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer, options_.pool->Acquire(options_.cancel));
+    DCP_ASSIGN_OR_RETURN(
+        const PooledBuffer buffer,
+        options_.pool->Acquire(options_.cancel, after.location().offset - *after.padding));
     for (uint64_t at = *after.padding; at < after.location().offset;) {
       const size_t size = std::min<uint64_t>(buffer.bytes().size(), after.location().offset - at);
       const MutableBytes bytes = buffer.bytes().first(size);

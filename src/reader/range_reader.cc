@@ -24,7 +24,7 @@ Status ReadBlocking(const ReadableFile& file, uint64_t begin, uint64_t size,
 Status ReadRange(const ReadableFile& file, uint64_t begin, uint64_t size,
                  const ReaderOptions& options, const PieceUser& use) {
   if (size == 0) return Status::Ok();
-  DCP_ASSIGN_OR_RETURN(PooledBuffer first, options.pool->Acquire(options.cancel));
+  DCP_ASSIGN_OR_RETURN(PooledBuffer first, options.pool->Acquire(options.cancel, size));
   std::vector<PooledBuffer> buffers;
   buffers.push_back(std::move(first));
   std::unique_ptr<ReadQueue> queue;  // after the buffers that its reads fill
@@ -47,7 +47,7 @@ Status ReadRange(const ReadableFile& file, uint64_t begin, uint64_t size,
   for (uint64_t next = 0; next < size || in_flight > 0;) {
     DCP_RETURN_IF_ERROR(options.cancel.Check());
     if (next < size && free.empty() && buffers.size() < quota) {
-      DCP_ASSIGN_OR_RETURN(PooledBuffer more, options.pool->TryAcquire());
+      DCP_ASSIGN_OR_RETURN(PooledBuffer more, options.pool->TryAcquire(size - next));
       if (more) {
         free.push_back(buffers.size());
         buffers.push_back(std::move(more));

@@ -43,6 +43,11 @@ uint64_t KindOf(const ItemPlace& place) {
   return kind;
 }
 
+// Bytes of a buffer that a read of `piece` which blocks needs.
+uint64_t BlockingUse(const Piece& piece) {
+  return piece.kind == PieceKind::kSpan ? piece.size : std::min<uint64_t>(piece.size, kReadStep);
+}
+
 uint64_t BoxBytes(const TensorRead& read) {
   return static_cast<uint64_t>(read.dest.num_elements() * DTypeSize(read.entry->properties.dtype));
 }
@@ -107,12 +112,12 @@ Status ReadWorker::SwitchFile(uint32_t file) {
   return Status::Ok();
 }
 
-Result<size_t> ReadWorker::TakeBuffer() {
+Result<size_t> ReadWorker::TakeBuffer(size_t use) {
   if (free_buffers_.empty() && buffers_.size() < work_.buffers_each) {
     // Only the first one is waited for: a worker that holds a buffer must get on with it.
     DCP_ASSIGN_OR_RETURN(PooledBuffer buffer, buffers_.empty()
-                                                  ? options_.pool->Acquire(options_.cancel)
-                                                  : options_.pool->TryAcquire());
+                                                  ? options_.pool->Acquire(options_.cancel, use)
+                                                  : options_.pool->TryAcquire(use));
     if (buffer) {
       free_buffers_.push_back(buffers_.size());
       buffers_.push_back(std::move(buffer));
@@ -138,7 +143,7 @@ Status ReadWorker::StartQueued(const Piece& piece, bool* started) {
   if (straight != nullptr) {
     slot.out = MutableBytes(straight, piece.size);
   } else {
-    DCP_ASSIGN_OR_RETURN(slot.buffer, TakeBuffer());
+    DCP_ASSIGN_OR_RETURN(slot.buffer, TakeBuffer(piece.size));
     if (slot.buffer == kNoBuffer) return Status::Ok();
     slot.skipped = begin % alignment;
     slot.out = buffers_[slot.buffer].bytes().first(AlignUp(slot.skipped + piece.size, alignment));
@@ -189,7 +194,7 @@ Status ReadWorker::ReadNow(const Piece& piece) {
   std::byte* straight = StraightTarget(piece);
   size_t index = kNoBuffer;
   if (straight == nullptr) {
-    DCP_ASSIGN_OR_RETURN(index, TakeBuffer());
+    DCP_ASSIGN_OR_RETURN(index, TakeBuffer(BlockingUse(piece)));
     if (index == kNoBuffer) return Status(Code::kInternal, "a read buffer was not given back");
   }
   if (piece.kind == PieceKind::kSpan) {

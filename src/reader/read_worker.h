@@ -46,8 +46,8 @@ class ReadWorker {
   Status SwitchFile(uint32_t file);
   Status StartQueued(const Piece& piece, bool* started);
   Status FinishOne();
-  // kNoBuffer when the pool has none left and this worker has some in flight.
-  Result<size_t> TakeBuffer();
+  // kNoBuffer when the pool has none left and this worker has some in flight. `use`: bytes of it.
+  Result<size_t> TakeBuffer(size_t use);
   Status ReadNow(const Piece& piece);
 
   Status UseSpan(const Piece& piece, Bytes bytes);

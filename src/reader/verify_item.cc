@@ -256,7 +256,8 @@ Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOp
     if (place.length() > std::min<uint64_t>(kReadAtOnce, options.pool->buffer_size())) {
       return VerifyLarge(place, *file, options, has_checksums);
     }
-    DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer, options.pool->Acquire(options.cancel));
+    DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer,
+                         options.pool->Acquire(options.cancel, place.length()));
     const MutableBytes bytes = buffer.bytes().first(place.length());
     DCP_RETURN_IF_ERROR(file->ReadAt(place.offset(), bytes));
     return VerifySmall(place, bytes, options, has_checksums);

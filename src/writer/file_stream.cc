@@ -46,8 +46,8 @@ Status FileStream::TakeBlock() {
   while (free_.empty() && in_flight_ >= depth_) DCP_RETURN_IF_ERROR(WaitOne());
   if (free_.empty() && blocks_.size() < quota_) {
     // Only the first one is waited for: a thread that holds a buffer must get on with it.
-    DCP_ASSIGN_OR_RETURN(PooledBuffer block,
-                         blocks_.empty() ? pool_->Acquire(cancel_) : pool_->TryAcquire());
+    DCP_ASSIGN_OR_RETURN(PooledBuffer block, blocks_.empty() ? pool_->Acquire(cancel_, block_size_)
+                                                             : pool_->TryAcquire(block_size_));
     if (block) {
       blocks_.push_back(std::move(block));
       free_.push_back(blocks_.size() - 1);
