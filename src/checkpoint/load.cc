@@ -94,6 +94,8 @@ class LoadRun {
 
   std::vector<LoadTarget> MakeTargets() {
     std::vector<LoadTarget> targets;
+    targets.reserve(leaves_.size());
+    targets_.reserve(leaves_.size());
     for (uint32_t i = 0; i < leaves_.size(); ++i) {
       const FlatLeaf& leaf = leaves_[i];
       LoadTarget target;
@@ -103,7 +105,7 @@ class LoadRun {
         target.kind = EntryKind::kTensor;
         target.dtype = tensor.dtype;
         target.global_size = tensor.shape;
-        target.offsets = Shape(tensor.shape.size(), 0);
+        target.offsets.resize(tensor.shape.size());
         target.sizes = tensor.shape;
         targets_.push_back({i, &tensor});
         targets.push_back(std::move(target));
@@ -146,6 +148,7 @@ class LoadRun {
     options.cancel = options_.cancel;
 
     std::vector<TensorRead> tensors;
+    tensors.reserve(plan_.items.size());
     std::vector<const ReadItem*> objects;
     uint64_t bytes = 0;
     for (const ReadItem& item : plan_.items) {
