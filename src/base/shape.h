@@ -3,16 +3,12 @@
 #define DCP_BASE_SHAPE_H_
 
 #include <cstdint>
-#include <span>
 #include <string>
-#include <vector>
 
+#include "base/dims.h"
 #include "base/status.h"
 
 namespace dcp {
-
-using Shape = std::vector<int64_t>;
-using Dims = std::span<const int64_t>;
 
 inline constexpr int kMaxDims = 64;  // torch's own limit for a tensor's rank
 

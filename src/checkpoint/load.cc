@@ -110,7 +110,7 @@ class LoadRun {
         target.kind = EntryKind::kTensor;
         target.dtype = tensor.dtype;
         target.global_size = tensor.shape;
-        target.offsets = Shape(tensor.shape.size(), 0);
+        target.offsets.resize(tensor.shape.size());
         target.sizes = tensor.shape;
         targets_.push_back({i, &tensor});
         targets.push_back(std::move(target));
@@ -154,6 +154,7 @@ class LoadRun {
     options.cancel = options_.cancel;
 
     std::vector<TensorRead> tensors;
+    tensors.reserve(plan_.items.size());
     std::vector<const ReadItem*> objects;
     tensors.reserve(plan_.items.size());
     uint64_t bytes = 0;

@@ -59,7 +59,8 @@ NodeId DecodePart::SizeTuple(NodeId node) {
   return items.size() == 1 ? items[0] : kNoNode;
 }
 
-Result<bool> DecodePart::AppendDims(NodeId node, std::vector<int64_t>* out) {
+template <typename Numbers>
+Result<bool> DecodePart::AppendDims(NodeId node, Numbers* out) {
   if (node == kNoNode) return false;
   NodeId tuple = SizeTuple(node);
   if (!IsSequence(graph_, tuple)) return false;
@@ -74,6 +75,9 @@ Result<bool> DecodePart::AppendDims(NodeId node, std::vector<int64_t>* out) {
   }
   return true;
 }
+
+template Result<bool> DecodePart::AppendDims(NodeId node, Shape* out);
+template Result<bool> DecodePart::AppendDims(NodeId node, std::vector<int64_t>* out);
 
 Status DecodePart::AppendNumbers(Dims numbers, std::vector<int64_t>* out) {
   DCP_RETURN_IF_ERROR(Charge(numbers.size(), &numbers_left_));

@@ -53,7 +53,8 @@ class DecodePart {
   pickle::NodeId SizeTuple(pickle::NodeId node);
   // Appends the numbers of a torch.Size, tuple or list; false when it is something else or has a
   // number that is negative or does not fit. kLimit for more than kMaxDims.
-  Result<bool> AppendDims(pickle::NodeId node, std::vector<int64_t>* out);
+  template <typename Numbers>  // Shape or std::vector<int64_t>
+  Result<bool> AppendDims(pickle::NodeId node, Numbers* out);
   // As AppendDims, of a folded row.
   Status AppendNumbers(Dims numbers, std::vector<int64_t>* out);
 

@@ -96,7 +96,7 @@ void BoxRuns::PutRows(uint64_t run, int64_t rows, const std::byte* from,
   const int64_t target_item = DTypeSize(target.dtype);
   source.dtype = dtype_;
   source.data = const_cast<std::byte*>(from);  // only read
-  source.shape.assign(lengths_.begin() + static_cast<ptrdiff_t>(row_dim), lengths_.end());
+  source.shape.assign(lengths_.begin() + row_dim, lengths_.end());
   source.shape[0] = rows;
   for (size_t i = row_dim; i < steps_.size(); ++i) source.strides.push_back(steps_[i] / item);
   for (size_t i = outer_; i-- > 0 && run > 0;) {
@@ -105,8 +105,7 @@ void BoxRuns::PutRows(uint64_t run, int64_t rows, const std::byte* from,
     run /= length;
   }
   target.shape = source.shape;
-  target.strides.erase(target.strides.begin(),
-                       target.strides.begin() + static_cast<ptrdiff_t>(row_dim));
+  target.strides.assign(target.strides.begin() + row_dim, target.strides.end());
   dest.PutView(source, target);
 }
 

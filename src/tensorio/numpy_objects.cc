@@ -52,7 +52,8 @@ std::optional<DType> ReadNumpyType(const Graph& graph, NodeId node) {
 }
 
 Shape ColumnMajorStrides(const Shape& shape) {
-  Shape reversed(shape.rbegin(), shape.rend());
+  Shape reversed = shape;
+  std::reverse(reversed.begin(), reversed.end());
   Shape strides = ContiguousStrides(reversed);
   std::reverse(strides.begin(), strides.end());
   return strides;

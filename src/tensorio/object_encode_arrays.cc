@@ -9,8 +9,10 @@
 namespace dcp {
 namespace {
 
-bool IsColumnMajor(const Shape& shape, const Shape& strides) {
-  return IsContiguous(Shape(shape.rbegin(), shape.rend()), Shape(strides.rbegin(), strides.rend()));
+bool IsColumnMajor(Shape shape, Shape strides) {
+  std::reverse(shape.begin(), shape.end());
+  std::reverse(strides.begin(), strides.end());
+  return IsContiguous(shape, strides);
 }
 
 bool IsTyped(DType dtype) { return !GetDTypeInfo(dtype).storage_class.empty(); }

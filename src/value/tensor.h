@@ -27,16 +27,16 @@ class ElementSource {
 // for how long).
 struct Tensor {
   DType dtype = DType::kFloat32;
+  bool requires_grad = false;
+  bool read_only = false;  // the bytes must not be written: a load into it is refused
   Shape shape;
   Shape strides;
   std::byte* data = nullptr;  // null only when empty
   Device device;
-  bool requires_grad = false;
   std::shared_ptr<const void> owner;
   // Non-null: the elements are not in memory but come from here; `data` is null, strides are
   // row-major. Only writers take such tensors.
   std::shared_ptr<ElementSource> source;
-  bool read_only = false;  // the bytes must not be written: a load into it is refused
 
   int64_t num_elements() const;  // shape was validated
   int64_t num_bytes() const { return num_elements() * DTypeSize(dtype); }

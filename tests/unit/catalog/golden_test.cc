@@ -88,7 +88,7 @@ bool Matches(const Value& value, const Json& expected) {
   }
   // A torch.Size is a tuple to whoever writes JSON.
   if (value.kind == ValueKind::kSize && expected.is_object() && expected.contains("$tuple")) {
-    return expected["$tuple"].get<Shape>() == value.size;
+    return expected["$tuple"].get<std::vector<int64_t>>() == value.size;
   }
   return expected.is_object() && expected.value("$repr", "?") == ToString(value);
 }
@@ -101,7 +101,7 @@ std::string CheckTensors(Checkpoint& checkpoint, const Json& expected) {
     auto tensor = checkpoint.ReadTensor(**entry, &unverified);
     CHECK_OK(tensor);
     if (DTypeName(tensor->dtype) != want["dtype"].get<std::string>()) return name + ": dtype";
-    if (tensor->shape != want["shape"].get<Shape>()) return name + ": shape";
+    if (tensor->shape != want["shape"].get<std::vector<int64_t>>()) return name + ": shape";
     std::string digest = Sha256Hex(AsBytes(tensor->data, static_cast<size_t>(tensor->num_bytes())));
     if (digest != want["sha256"].get<std::string>()) return name + ": sha256 " + digest;
     if (unverified != 0) return name + ": bytes were not verified";

@@ -218,7 +218,7 @@ struct Parts {
   using Part = std::function<void(Writer&)>;
   static constexpr std::string_view kModule = "torch.distributed.checkpoint.metadata";
 
-  static void Numbers(Writer& w, std::vector<int64_t> numbers) {
+  static void Numbers(Writer& w, const Shape& numbers) {
     w.Global("torch", "Size");
     w.Mark();
     for (int64_t number : numbers) w.Int(number);
@@ -320,7 +320,7 @@ Result<Metadata> Changed(Change&& change) {
 
 std::string ImpossibleNumbersAreRefused() {
   using W = pickle::Writer;
-  auto numbers = [](std::vector<int64_t> n) { return [n](W& w) { Parts::Numbers(w, n); }; };
+  auto numbers = [](Shape n) { return [n](W& w) { Parts::Numbers(w, n); }; };
   CHECK_CODE(Changed([&](Parts& p) { p.size = numbers({-1}); }), Code::kCorrupt);
   CHECK_CODE(Changed([&](Parts& p) { p.sizes = numbers({-4}); }), Code::kCorrupt);
   CHECK_CODE(Changed([&](Parts& p) { p.offsets = numbers({-4}); }), Code::kCorrupt);
@@ -454,8 +454,8 @@ std::string MergesRanks() {
   a.files = {"__0_0.distcp"};
   b.files = {"__1_0.distcp"};
   b.transform_sets.push_back({"stream.zstd/1"});
-  auto add = [](Metadata* m, std::string name, Shape size, Shape boxes, size_t chunks,
-                uint32_t transforms) {
+  auto add = [](Metadata* m, std::string name, Shape size, std::vector<int64_t> boxes,
+                size_t chunks, uint32_t transforms) {
     Entry& entry = m->entries.emplace_back();
     entry.name = std::move(name);
     entry.kind = EntryKind::kTensor;

@@ -13,7 +13,7 @@ inline Metadata PlainMetadata() {
   Metadata m;
   m.files = {"__0_0.distcp", "__1_0.distcp", std::string("../x\0", 5)};
   m.transform_sets = {{}, {"stream.zstd/1"}};
-  auto tensor = [&](std::string name, DType dtype, Shape size, Shape boxes,
+  auto tensor = [&](std::string name, DType dtype, Shape size, std::vector<int64_t> boxes,
                     std::vector<Location> locations) -> Entry& {
     Entry& entry = m.entries.emplace_back();
     entry.name = std::move(name);
