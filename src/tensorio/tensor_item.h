@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/byte_source.h"
+#include "tensorio/item_suffix.h"
 #include "value/tensor.h"
 
 namespace dcp {
@@ -29,8 +30,8 @@ class TensorItemLayout {
 
   const std::string& prefix() const { return prefix_; }  // up to the first payload byte
   uint64_t payload_size() const { return payload_size_; }
-  uint64_t suffix_size() const { return suffix_size_; }
-  uint64_t size() const { return prefix_.size() + payload_size_ + suffix_size_; }
+  uint64_t suffix_size() const { return suffix_.size(); }
+  uint64_t size() const { return prefix_.size() + payload_size_ + suffix_size(); }
   bool block_checksums() const { return block_checksums_; }  // false when one block is enough
   // Appends exactly suffix_size() bytes. `block_crcs`: one for each kChecksumBlock bytes of
   // payload, the last block possibly shorter; ignored without block checksums.
@@ -39,11 +40,9 @@ class TensorItemLayout {
 
  private:
   std::string prefix_;
+  ItemSuffix suffix_;
   uint64_t payload_size_ = 0;
-  uint64_t suffix_size_ = 0;
   bool block_checksums_ = false;
-  uint32_t pickle_size_ = 0;
-  uint32_t pickle_crc_ = 0;
 };
 
 // Strides under which `tensor` is written: its own when they are dense, else row-major (elements
