@@ -37,11 +37,14 @@ class TensorItemLayout {
   // payload, the last block possibly shorter; ignored without block checksums.
   void AppendSuffix(uint32_t payload_crc, std::span<const uint32_t> block_crcs,
                     std::string* out) const;
+  // CRC32 of the whole item: of the prefix, a payload and what AppendSuffix made for it.
+  uint32_t ItemCrc(uint32_t payload_crc, Bytes suffix) const;
 
  private:
   std::string prefix_;
   ItemSuffix suffix_;
   uint64_t payload_size_ = 0;
+  uint32_t shifted_prefix_crc_ = 0;  // of the prefix and a payload, but for the payload's own CRC
   bool block_checksums_ = false;
 };
 

@@ -81,6 +81,8 @@ Result<TensorItemLayout> TensorItemLayout::Create(DType dtype, Dims shape, Dims 
   records::AppendHead(&writer, &layout.prefix_);
   writer.BeginRecord(kPayload, layout.payload_size_, &layout.prefix_);
   const uint64_t table = layout.block_checksums_ ? BlockTableSize(layout.payload_size_) : 0;
+  layout.shifted_prefix_crc_ =
+      Crc32Combine(Crc32(0, AsBytes(layout.prefix_)), 0, layout.payload_size_);
   layout.suffix_ = ItemSuffix(std::move(writer), table, pickle_crc);
   return layout;
 }
@@ -89,6 +91,10 @@ void TensorItemLayout::AppendSuffix(uint32_t payload_crc, std::span<const uint32
                                     std::string* out) const {
   if (!block_checksums_) block_crcs = {};
   suffix_.Append(payload_crc, AsText(std::as_bytes(block_crcs)), out);
+}
+
+uint32_t TensorItemLayout::ItemCrc(uint32_t payload_crc, Bytes suffix) const {
+  return Crc32(shifted_prefix_crc_ ^ payload_crc, suffix);
 }
 
 Shape StoredStrides(const Tensor& tensor) {

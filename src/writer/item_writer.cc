@@ -57,8 +57,7 @@ Status ItemWriter::WriteTensor(const Tensor& tensor, FileStream& stream, Written
   const uint32_t crc = crc_.End();
   suffix_.clear();
   layout->AppendSuffix(crc, crc_.blocks(), &suffix_);
-  item->crc32 = Crc32Combine(Crc32(0, AsBytes(layout->prefix())), crc, layout->payload_size());
-  item->crc32 = Crc32Combine(item->crc32, Crc32(0, AsBytes(suffix_)), suffix_.size());
+  item->crc32 = layout->ItemCrc(crc, AsBytes(suffix_));
   return stream.Append(AsBytes(suffix_));
 }
 
