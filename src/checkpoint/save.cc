@@ -109,11 +109,12 @@ class SaveRun {
     return agreement_.Scatter("plan", std::move(parts));
   }
 
-  // Encoded. From here on the leaves have no paths: the plan has them.
+  // Encoded; the coordinator keeps its own as it is and tells itself nothing.
   Result<std::string> LocalPlan() {
     DCP_ASSIGN_OR_RETURN(PlanMessage local, PlanLocally());
-    for (FlatLeaf& leaf : leaves_) leaf.path = Path();
-    return EncodePlanMessage(local);
+    if (!agreement_.is_coordinator()) return EncodePlanMessage(local);
+    own_plan_ = std::move(local);
+    return std::string();
   }
 
   Result<PlanMessage> PlanLocally() {
@@ -152,9 +153,11 @@ class SaveRun {
 
   Result<std::vector<std::string>> PlanGlobally(std::vector<std::string> all) {
     std::vector<SavePlan> plans;
+    plans.reserve(all.size());
     uint64_t generation = 0;
     for (size_t rank = 0; rank < all.size(); ++rank) {
-      Result<PlanMessage> message = DecodePlanMessage(all[rank]);
+      const bool own = static_cast<int32_t>(rank) == comm_.rank();
+      Result<PlanMessage> message = own ? std::move(own_plan_) : DecodePlanMessage(all[rank]);
       all[rank] = std::string();
       if (!message.ok()) return message.status().WithContext(fmt::format("rank {}", rank));
       generation = std::max(generation, message->next_generation);
@@ -413,6 +416,7 @@ class SaveRun {
   Transforms transforms_;
   std::vector<FlatLeaf> leaves_;
   std::vector<Source> sources_;
+  PlanMessage own_plan_;   // coordinator only
   GlobalSavePlan global_;  // coordinator only
   Assignment assignment_;
   std::vector<std::string> written_files_;
