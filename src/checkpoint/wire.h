@@ -33,7 +33,7 @@ struct Assignment {
 std::string EncodeAssignment(const Assignment& assignment);
 Result<Assignment> DecodeAssignment(std::string_view bytes);
 
-// Rank to coordinator: where the items are now.
+// Rank to coordinator: where the items are now. The coordinator's own does not travel.
 struct OutcomeMessage {
   std::string save_id;
   WriteOutcome outcome;

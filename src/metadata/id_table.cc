@@ -46,7 +46,11 @@ uint64_t SeededHash(std::string_view bytes, uint64_t extra) {
   }
   if (left > 0) {
     uint64_t word = 0;
-    std::memcpy(&word, at, left);
+    if (bytes.size() >= 8) {
+      std::memcpy(&word, at + left - 8, 8);  // some bytes a second time
+    } else {
+      std::memcpy(&word, at, left);
+    }
     hash = Mix(hash ^ word ^ seeds.a, seeds.b + hash);
   }
   return Mix(hash ^ seeds.b, seeds.a);
