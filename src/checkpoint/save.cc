@@ -109,11 +109,12 @@ class SaveRun {
     return agreement_.Scatter("plan", std::move(parts));
   }
 
-  // Encoded. From here on the leaves have no paths: the plan has them.
+  // Encoded; the coordinator keeps its own as it is and tells itself nothing.
   Result<std::string> LocalPlan() {
     DCP_ASSIGN_OR_RETURN(PlanMessage local, PlanLocally());
-    for (FlatLeaf& leaf : leaves_) leaf.path = Path();
-    return EncodePlanMessage(local);
+    if (!agreement_.is_coordinator()) return EncodePlanMessage(local);
+    own_plan_ = std::move(local);
+    return std::string();
   }
 
   Result<PlanMessage> PlanLocally() {
@@ -152,9 +153,11 @@ class SaveRun {
 
   Result<std::vector<std::string>> PlanGlobally(std::vector<std::string> all) {
     std::vector<SavePlan> plans;
+    plans.reserve(all.size());
     uint64_t generation = 0;
     for (size_t rank = 0; rank < all.size(); ++rank) {
-      Result<PlanMessage> message = DecodePlanMessage(all[rank]);
+      const bool own = static_cast<int32_t>(rank) == comm_.rank();
+      Result<PlanMessage> message = own ? std::move(own_plan_) : DecodePlanMessage(all[rank]);
       all[rank] = std::string();
       if (!message.ok()) return message.status().WithContext(fmt::format("rank {}", rank));
       generation = std::max(generation, message->next_generation);
@@ -254,7 +257,13 @@ class SaveRun {
       result_.bytes_written = written->bytes;
       result_.items_written = written->items.size();
       result_.files_written = static_cast<uint32_t>(written->files.size());
-      mine = EncodeOutcomeMessage({assignment_.save_id, *std::move(written)});
+      OutcomeMessage message{assignment_.save_id, *std::move(written)};
+      if (agreement_.is_coordinator()) {
+        own_outcome_ = std::move(message);
+        mine = std::string();
+      } else {
+        mine = EncodeOutcomeMessage(message);
+      }
     }
     bool wrote = mine.ok();
     Result<std::vector<std::string>> all = agreement_.Gather("write", std::move(mine));
@@ -302,7 +311,11 @@ class SaveRun {
       metadata.transform_sets.push_back(DescriptorsFor(transforms_));
     }
     for (size_t rank = 0; rank < all.size(); ++rank) {
-      Status filled = FillLocations(rank, all[rank], transform_set);
+      const bool own = static_cast<int32_t>(rank) == comm_.rank();
+      Result<OutcomeMessage> message =
+          own ? std::move(own_outcome_) : DecodeOutcomeMessage(all[rank]);
+      Status filled =
+          message.ok() ? FillLocations(rank, *std::move(message), transform_set) : message.status();
       if (!filled.ok()) return filled.WithContext(fmt::format("rank {}", rank));
     }
     metadata.version = kVersion;
@@ -323,9 +336,8 @@ class SaveRun {
     return outcome;
   }
 
-  Status FillLocations(size_t rank, std::string_view bytes, uint32_t transform_set) {
+  Status FillLocations(size_t rank, OutcomeMessage message, uint32_t transform_set) {
     Metadata& metadata = global_.metadata;
-    DCP_ASSIGN_OR_RETURN(OutcomeMessage message, DecodeOutcomeMessage(bytes));
     if (message.save_id != assignment_.save_id) {
       return Error(Code::kInternal, "its outcome belongs to the save {}, this is {}",
                    PrintableName(message.save_id), assignment_.save_id);
@@ -413,8 +425,10 @@ class SaveRun {
   Transforms transforms_;
   std::vector<FlatLeaf> leaves_;
   std::vector<Source> sources_;
+  PlanMessage own_plan_;   // coordinator only
   GlobalSavePlan global_;  // coordinator only
   Assignment assignment_;
+  OutcomeMessage own_outcome_;  // coordinator only
   std::vector<std::string> written_files_;
   CommitOutcome outcome_;
   bool committed_ = false;

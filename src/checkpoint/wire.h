@@ -15,7 +15,8 @@
 
 namespace dcp {
 
-// Rank to coordinator: what the rank holds, and the generation its view of the folder asks for.
+// Rank to coordinator: what the rank holds, and the generation its view of the folder asks for. The
+// coordinator's own does not travel.
 struct PlanMessage {
   uint64_t next_generation = 0;
   SavePlan plan;  // item i must have source i: sources do not travel
@@ -32,7 +33,7 @@ struct Assignment {
 std::string EncodeAssignment(const Assignment& assignment);
 Result<Assignment> DecodeAssignment(std::string_view bytes);
 
-// Rank to coordinator: where the items are now.
+// Rank to coordinator: where the items are now. The coordinator's own does not travel.
 struct OutcomeMessage {
   std::string save_id;
   WriteOutcome outcome;

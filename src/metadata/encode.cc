@@ -125,7 +125,7 @@ class Encoder {
         DCP_RETURN_IF_ERROR(CheckText(name));
         for (const PathElement& element : path) {
           const std::string* key = std::get_if<std::string>(&element);
-          if (key) DCP_RETURN_IF_ERROR(CheckText(*key));
+          if (key && *key != name) DCP_RETURN_IF_ERROR(CheckText(*key));
         }
       }
     }
@@ -222,13 +222,24 @@ class Encoder {
         return writer_.TupleFromMark();
     }
   }
-  // A torch.Size; returns its memo.
+  void SizeClass() { Class("torch", "Size", &size_class_); }
+  // A torch.Size, whose class is on the stack; returns its memo.
   uint32_t Size(Dims numbers) {
-    Class("torch", "Size", &size_class_);
     Tuple(numbers);
     writer_.Tuple1();
     writer_.Reduce();
     return writer_.Memoize();
+  }
+
+  // Writes what `write` writes, which is to be the same each time. Once all it names is in the
+  // memo its bytes are kept in *run, for the times after.
+  template <typename Write>
+  void Repeated(std::string* run, Write&& write) {
+    if (!run->empty()) return writer_.Repeat(*run);
+    const size_t begin = out_.size();
+    const uint32_t memo = writer_.memo_size();
+    write();
+    if (writer_.memo_size() == memo) run->assign(out_, begin);
   }
 
   // Calls `write(i)` for each of `count` items, in batches that `end` closes.
@@ -264,11 +275,7 @@ class Encoder {
   }
 
   void WriteTensor(const Entry& entry) {
-    Class(kModule, "TensorStorageMetadata", &tensor_class_);
-    BeginObject();
-    Field("properties", &properties_);
-    WriteProperties(entry);
-    Field("size", &size_);
+    BeginTensor(entry);
     // Sizes of chunks repeat: the tensor's own, or the last chunk's.
     Dims last_sizes = entry.size;
     uint32_t last_memo = Size(entry.size);
@@ -278,14 +285,18 @@ class Encoder {
         entry.chunk_count(),
         [&](size_t i) {
           Box box = entry.chunk(i);
-          Class(kModule, "ChunkStorageMetadata", &chunk_class_);
-          BeginObject();
-          Field("offsets", &offsets_);
+          Repeated(&chunk_run_, [&] {
+            Class(kModule, "ChunkStorageMetadata", &chunk_class_);
+            BeginObject();
+            Field("offsets", &offsets_);
+            SizeClass();
+          });
           offset_memos_.push_back(Size(box.offsets));
           Field("sizes", &sizes_);
           if (std::equal(box.sizes.begin(), box.sizes.end(), last_sizes.begin())) {
             writer_.Get(last_memo);
           } else {
+            SizeClass();
             last_memo = Size(box.sizes);
             last_sizes = box.sizes;
           }
@@ -293,6 +304,23 @@ class Encoder {
         },
         [&] { writer_.Appends(); });
     EndObject();
+  }
+
+  // Up to the class of its size.
+  void BeginTensor(const Entry& entry) {
+    if (entry.unknown_dtype != run_unknown_dtype_ || entry.properties != run_properties_) {
+      tensor_run_.clear();
+      run_unknown_dtype_ = entry.unknown_dtype;
+      run_properties_ = entry.properties;
+    }
+    Repeated(&tensor_run_, [&] {
+      Class(kModule, "TensorStorageMetadata", &tensor_class_);
+      BeginObject();
+      Field("properties", &properties_);
+      WriteProperties(entry);
+      Field("size", &size_);
+      SizeClass();
+    });
   }
 
   void WriteProperties(const Entry& entry) {
@@ -421,9 +449,11 @@ class Encoder {
   }
 
   void WriteIndex(uint32_t name, uint32_t offset, size_t chunk) {
-    Class(kModule, "MetadataIndex", &index_class_);
-    BeginObject();
-    Field("fqn", &fqn_);
+    Repeated(&index_run_, [&] {
+      Class(kModule, "MetadataIndex", &index_class_);
+      BeginObject();
+      Field("fqn", &fqn_);
+    });
     writer_.Get(name);
     Field("index", &index_);
     if (offset == kNotYet) {
@@ -437,11 +467,15 @@ class Encoder {
   }
 
   void WriteLocation(const Location& location) {
-    Class("torch.distributed.checkpoint.filesystem", "_StorageInfo", &info_class_);
-    BeginObject();
-    Field("relative_path", &relative_path_);
-    Shared(metadata_.files[location.file], &file_memos_[location.file]);
-    Field("offset", &offset_);
+    if (location.file != run_file_) location_run_.clear();
+    run_file_ = location.file;
+    Repeated(&location_run_, [&] {
+      Class("torch.distributed.checkpoint.filesystem", "_StorageInfo", &info_class_);
+      BeginObject();
+      Field("relative_path", &relative_path_);
+      Shared(metadata_.files[location.file], &file_memos_[location.file]);
+      Field("offset", &offset_);
+    });
     writer_.Int(static_cast<int64_t>(location.offset));
     Field("length", &length_);
     writer_.Int(static_cast<int64_t>(location.length));
@@ -512,6 +546,11 @@ class Encoder {
   uint32_t size_class_ = kNotYet, bytes_class_ = kNotYet, tensor_class_ = kNotYet,
            chunk_class_ = kNotYet, properties_class_ = kNotYet, index_class_ = kNotYet,
            info_class_ = kNotYet;
+  // For Repeated. tensor_run_ is that of the properties that follow, location_run_ of the file.
+  std::string tensor_run_, chunk_run_, index_run_, location_run_;
+  std::string run_unknown_dtype_;
+  TensorProperties run_properties_;
+  uint32_t run_file_ = Location::kMissing;
   IdTable by_name_;                        // entries; filled when first asked
   std::vector<uint32_t> name_memos_;       // by entry
   std::vector<uint32_t> offset_memos_;     // by chunk of a tensor, entry after entry

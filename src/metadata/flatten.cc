@@ -32,6 +32,8 @@ class Flattener {
     if (nodes > kMaxNodes) {
       return Error(Code::kLimit, "the state dict has more than {} nodes", kMaxNodes);
     }
+    leaves_.reserve(root.entries.size());
+    names_.Reserve(root.entries.size());
     DCP_RETURN_IF_ERROR(EnterMapping(root));
     return std::move(leaves_);
   }
@@ -47,9 +49,13 @@ class Flattener {
 
   Status EnterMapping(const Value& value) {
     for (const auto& [key, element] : value.entries) {
-      Result<std::string> text = KeyText(*key);
-      if (!text.ok()) return text.status().WithContext(Where());
-      path_.emplace_back(*std::move(text));
+      if (key->kind == ValueKind::kString) {
+        path_.emplace_back(key->text);
+      } else {
+        Result<std::string> text = KeyText(*key);
+        if (!text.ok()) return text.status().WithContext(Where());
+        path_.emplace_back(*std::move(text));
+      }
       DCP_RETURN_IF_ERROR(Visit(element));
       path_.pop_back();
     }
@@ -117,6 +123,7 @@ class Flattener {
     return Status::Ok();
   }
 
+  // Takes the last element of path_, which its caller is done with.
   Status AddLeaf(const ValuePtr& value) {
     std::string name = Name();
     uint32_t id = static_cast<uint32_t>(leaves_.size());
@@ -125,11 +132,18 @@ class Flattener {
     if (there != id) {
       return Error(Code::kInvalidArgument, "duplicated flatten key {}", PrintableName(name));
     }
-    leaves_.push_back({std::move(name), path_, value ? value : Value::None()});
+    FlatLeaf& leaf = leaves_.emplace_back();
+    leaf.name = std::move(name);
+    leaf.path.reserve(path_.size());
+    leaf.path.assign(path_.begin(), path_.end() - 1);
+    leaf.path.push_back(std::move(path_.back()));
+    leaf.value = value ? value : Value::None();
     return Status::Ok();
   }
 
   std::string Name() const {
+    const std::string* only = path_.size() == 1 ? std::get_if<std::string>(&path_[0]) : nullptr;
+    if (only != nullptr) return *only;
     std::string name;
     for (size_t i = 0; i < path_.size(); ++i) {
       if (i > 0) name += '.';

@@ -15,6 +15,14 @@ constexpr char Char(Opcode opcode) { return static_cast<char>(opcode); }
 
 }  // namespace
 
+template <typename T>
+void Writer::Op(char opcode, T argument) {
+  char bytes[1 + sizeof argument];
+  bytes[0] = opcode;
+  std::memcpy(bytes + 1, &argument, sizeof argument);
+  out_->append(bytes, sizeof bytes);
+}
+
 Writer::Writer(int protocol, std::string* out) : out_(out), protocol_(protocol) {
   Op(Char(Opcode::kProto));
   out_->push_back(static_cast<char>(protocol));
@@ -26,14 +34,11 @@ void Writer::Bool(bool value) { Op(Char(value ? Opcode::kNewTrue : Opcode::kNewF
 
 void Writer::Int(int64_t value) {
   if (value >= 0 && value <= 0xff) {
-    Op(Char(Opcode::kBinInt1));
-    AppendLe(*out_, static_cast<uint8_t>(value));
+    Op(Char(Opcode::kBinInt1), static_cast<uint8_t>(value));
   } else if (value >= 0 && value <= 0xffff) {
-    Op(Char(Opcode::kBinInt2));
-    AppendLe(*out_, static_cast<uint16_t>(value));
+    Op(Char(Opcode::kBinInt2), static_cast<uint16_t>(value));
   } else if (value >= INT32_MIN && value <= INT32_MAX) {
-    Op(Char(Opcode::kBinInt));
-    AppendLe(*out_, static_cast<int32_t>(value));
+    Op(Char(Opcode::kBinInt), static_cast<int32_t>(value));
   } else {
     BigInt(AsText(AsBytes(&value, sizeof value)));
   }
@@ -42,30 +47,24 @@ void Writer::Int(int64_t value) {
 void Writer::BigInt(std::string_view twos_complement) {
   twos_complement = ShortestInteger(twos_complement);
   if (twos_complement.size() <= 0xff) {
-    Op(Char(Opcode::kLong1));
-    AppendLe(*out_, static_cast<uint8_t>(twos_complement.size()));
+    Op(Char(Opcode::kLong1), static_cast<uint8_t>(twos_complement.size()));
   } else {
-    Op(Char(Opcode::kLong4));
-    AppendLe(*out_, static_cast<uint32_t>(twos_complement.size()));
+    Op(Char(Opcode::kLong4), static_cast<uint32_t>(twos_complement.size()));
   }
   out_->append(twos_complement);
 }
 
 void Writer::Float(double value) {
-  Op(Char(Opcode::kBinFloat));
-  AppendLe(*out_, __builtin_bswap64(std::bit_cast<uint64_t>(value)));
+  Op(Char(Opcode::kBinFloat), __builtin_bswap64(std::bit_cast<uint64_t>(value)));
 }
 
 void Writer::String(std::string_view utf8) {
   if (protocol_ >= 4 && utf8.size() <= 0xff) {
-    Op(Char(Opcode::kShortBinUnicode));
-    AppendLe(*out_, static_cast<uint8_t>(utf8.size()));
+    Op(Char(Opcode::kShortBinUnicode), static_cast<uint8_t>(utf8.size()));
   } else if (utf8.size() <= 0xffffffff) {
-    Op(Char(Opcode::kBinUnicode));
-    AppendLe(*out_, static_cast<uint32_t>(utf8.size()));
+    Op(Char(Opcode::kBinUnicode), static_cast<uint32_t>(utf8.size()));
   } else {
-    Op(Char(Opcode::kBinUnicode8));
-    AppendLe(*out_, static_cast<uint64_t>(utf8.size()));
+    Op(Char(Opcode::kBinUnicode8), static_cast<uint64_t>(utf8.size()));
   }
   out_->append(utf8);
 }
@@ -87,14 +86,11 @@ void Writer::BytesValue(std::string_view bytes) {
     return;
   }
   if (bytes.size() <= 0xff) {
-    Op(Char(Opcode::kShortBinBytes));
-    AppendLe(*out_, static_cast<uint8_t>(bytes.size()));
+    Op(Char(Opcode::kShortBinBytes), static_cast<uint8_t>(bytes.size()));
   } else if (bytes.size() <= 0xffffffff) {
-    Op(Char(Opcode::kBinBytes));
-    AppendLe(*out_, static_cast<uint32_t>(bytes.size()));
+    Op(Char(Opcode::kBinBytes), static_cast<uint32_t>(bytes.size()));
   } else {
-    Op(Char(Opcode::kBinBytes8));
-    AppendLe(*out_, static_cast<uint64_t>(bytes.size()));
+    Op(Char(Opcode::kBinBytes8), static_cast<uint64_t>(bytes.size()));
   }
   out_->append(bytes);
 }
@@ -137,22 +133,18 @@ uint32_t Writer::Memoize() {
   if (protocol_ >= 4) {
     Op(Char(Opcode::kMemoize));
   } else if (memo_next_ <= 0xff) {
-    Op(Char(Opcode::kBinPut));
-    AppendLe(*out_, static_cast<uint8_t>(memo_next_));
+    Op(Char(Opcode::kBinPut), static_cast<uint8_t>(memo_next_));
   } else {
-    Op(Char(Opcode::kLongBinPut));
-    AppendLe(*out_, memo_next_);
+    Op(Char(Opcode::kLongBinPut), memo_next_);
   }
   return memo_next_++;
 }
 
 void Writer::Get(uint32_t memo) {
   if (memo <= 0xff) {
-    Op(Char(Opcode::kBinGet));
-    AppendLe(*out_, static_cast<uint8_t>(memo));
+    Op(Char(Opcode::kBinGet), static_cast<uint8_t>(memo));
   } else {
-    Op(Char(Opcode::kLongBinGet));
-    AppendLe(*out_, memo);
+    Op(Char(Opcode::kLongBinGet), memo);
   }
 }
 

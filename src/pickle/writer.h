@@ -47,11 +47,17 @@ class Writer {
   void Get(uint32_t memo);
   void Stop();
 
+  // Entries of the memo. Opcodes that made none mean the same wherever they are written again.
+  uint32_t memo_size() const { return memo_next_; }
+  void Repeat(std::string_view opcodes) { out_->append(opcodes); }
+
   // String that is remembered and got again when written a second time (names of fields).
   void InternedString(std::string_view utf8);
 
  private:
   void Op(char opcode) { out_->push_back(opcode); }
+  template <typename T>
+  void Op(char opcode, T argument);
 
   std::string* out_;
   int protocol_;

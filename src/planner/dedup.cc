@@ -38,7 +38,10 @@ GlobalNames NumberNames(const std::vector<SavePlan>& plans) {
   GlobalNames out;
   out.ids.resize(plans.size());
   IdTable table;
-  if (!plans.empty()) table.Reserve(plans[0].names.size());
+  if (!plans.empty()) {
+    out.names.reserve(plans[0].names.size());
+    table.Reserve(plans[0].names.size());
+  }
   for (size_t rank = 0; rank < plans.size(); ++rank) {
     const SavePlan& plan = plans[rank];
     std::vector<uint32_t>& ids = out.ids[rank];

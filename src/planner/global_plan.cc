@@ -81,7 +81,9 @@ std::string_view KindText(WriteKind kind) {
 
 class Merge {
  public:
-  explicit Merge(size_t name_count) : entry_of_(name_count, IdTable::kNone) {}
+  explicit Merge(size_t name_count) : entry_of_(name_count, IdTable::kNone) {
+    firsts_.reserve(name_count);
+  }
 
   // Adds one item that rank `rank` is to write.
   Result<GlobalSavePlan::Slot> Add(const SavePlan& plan, const WriteItem& item, uint32_t name,
@@ -110,9 +112,8 @@ class Merge {
     Entry& entry = metadata->entries[id];
     uint32_t chunk = static_cast<uint32_t>(entry.locations.size());
     if (item.kind != WriteKind::kBytes) {
-      Box box = plan.box(item);
-      entry.boxes.insert(entry.boxes.end(), box.offsets.begin(), box.offsets.end());
-      entry.boxes.insert(entry.boxes.end(), box.sizes.begin(), box.sizes.end());
+      Dims box = Dims(plan.dims).subspan(item.box, 2 * size_t{item.ndim});  // offsets, sizes
+      entry.boxes.insert(entry.boxes.end(), box.begin(), box.end());
     }
     entry.locations.emplace_back();
     return GlobalSavePlan::Slot{id, chunk};
@@ -136,6 +137,10 @@ std::vector<std::pair<std::string, Path>> MergePlannerData(std::vector<SavePlan>
   };
   std::vector<Where> order;
   IdTable table;
+  if (!plans.empty()) {
+    order.reserve(plans.back().planner_data.size());
+    table.Reserve(plans.back().planner_data.size());
+  }
   auto name_of = [&](uint32_t id) -> const std::string& {
     return plans[order[id].rank].planner_data[order[id].item].first;
   };
@@ -195,17 +200,19 @@ Result<GlobalSavePlan> CreateGlobalSavePlan(std::vector<SavePlan> plans,
   GlobalNames names = NumberNames(plans);
   DCP_RETURN_IF_ERROR(CheckSizes(plans, names));
   std::vector<std::vector<uint8_t>> keep;
-  if (options.dedup) keep = Dedup(plans, names, options.dedup_to_lowest_rank);
+  const bool dedup = options.dedup && plans.size() > 1;
+  if (dedup) keep = Dedup(plans, names, options.dedup_to_lowest_rank);
 
   GlobalSavePlan out;
   out.slots.resize(plans.size());
   Merge merge(names.names.size());
+  out.metadata.entries.reserve(names.names.size());
   for (uint32_t rank = 0; rank < plans.size(); ++rank) {
     SavePlan& plan = plans[rank];
     size_t kept = 0;
     out.slots[rank].reserve(plan.items.size());
     for (size_t i = 0; i < plan.items.size(); ++i) {
-      if (options.dedup && !keep[rank][i]) continue;
+      if (dedup && !keep[rank][i]) continue;
       const WriteItem& item = plan.items[i];
       DCP_ASSIGN_OR_RETURN(GlobalSavePlan::Slot slot,
                            merge.Add(plan, item, names.ids[rank][item.name], rank, &out.metadata));

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "planner/save_planner.h"
 
 namespace dcp {
@@ -28,7 +30,8 @@ void AddTensor(const Tensor& tensor, WriteItem item, SavePlan* plan) {
   item.kind = WriteKind::kTensor;
   item.ndim = static_cast<uint8_t>(tensor.shape.size());
   item.properties = InternProperties(PropertiesOf(tensor.dtype, tensor.requires_grad), plan);
-  item.box = AppendDims(Shape(tensor.shape.size(), 0), plan);
+  item.box = static_cast<uint32_t>(plan->dims.size());
+  plan->dims.insert(plan->dims.end(), tensor.shape.size(), 0);
   item.global = AppendDims(tensor.shape, plan);
   plan->items.push_back(item);
 }
@@ -51,18 +54,19 @@ void AddShards(const ShardedTensor& sharded, WriteItem item, SavePlan* plan) {
 
 }  // namespace
 
-SavePlan CreateLocalSavePlan(const std::vector<FlatLeaf>& leaves, bool flattened) {
+SavePlan CreateLocalSavePlan(std::vector<FlatLeaf>& leaves, bool flattened) {
   SavePlan plan;
   plan.flattened = flattened;
   plan.names.reserve(leaves.size());
   plan.items.reserve(leaves.size());
   if (flattened) plan.planner_data.reserve(leaves.size());
-  for (const FlatLeaf& leaf : leaves) {
+  for (FlatLeaf& leaf : leaves) {
     WriteItem item;
     item.name = static_cast<uint32_t>(plan.names.size());
     item.source = static_cast<uint32_t>(plan.items.size());
     plan.names.push_back(leaf.name);
-    if (flattened) plan.planner_data.emplace_back(leaf.name, leaf.path);
+    Path path = std::exchange(leaf.path, Path());
+    if (flattened) plan.planner_data.emplace_back(leaf.name, std::move(path));
     if (leaf.value && leaf.value->kind == ValueKind::kTensor) {
       AddTensor(leaf.value->tensor, item, &plan);
     } else if (leaf.value && leaf.value->kind == ValueKind::kShardedTensor) {

@@ -11,8 +11,9 @@ namespace dcp {
 
 // The items of one rank for its flat leaves: tensors (kTensor, the whole as one chunk), local
 // shards (kShard each; none when the rank holds none), everything else kBytes. WriteItem::source
-// counts the items of this plan: item i has source i; SourceOf tells leaf and shard again.
-SavePlan CreateLocalSavePlan(const std::vector<FlatLeaf>& leaves, bool flattened);
+// counts the items of this plan: item i has source i; LocalSources tells leaf and shard again. The
+// leaves' paths go into the plan, or nowhere when it is not `flattened`.
+SavePlan CreateLocalSavePlan(std::vector<FlatLeaf>& leaves, bool flattened);
 struct Source {
   uint32_t leaf;
   uint32_t shard;  // of a ShardedTensor, else 0

@@ -48,7 +48,8 @@ class EntryCheck {
   }
 
   void Bounds() {
-    boxes_.Reserve(entry_.chunk_count());
+    const bool several = entry_.chunk_count() > 1;  // one overlaps nothing
+    if (several) boxes_.Reserve(entry_.chunk_count());
     for (uint32_t i = 0; i < entry_.chunk_count(); ++i) {
       Box box = entry_.chunk(i);
       Result<int64_t> volume = NumElements(box.sizes);
@@ -59,7 +60,7 @@ class EntryCheck {
         if (Full()) continue;
         Say(fmt::format("key:{} has out of bounds chunk: tensor-size:{} chunk: {}",
                         PrintableName(entry_.name), SizeText(entry_.size), ChunkText(box)));
-      } else if (*volume > 0) {
+      } else if (several && *volume > 0) {
         boxes_.Add(box);
         ids_.push_back(i);
       }
@@ -67,6 +68,7 @@ class EntryCheck {
   }
 
   void Overlaps() {
+    if (boxes_.size() < 2) return;
     JoinSelf(boxes_, [&](uint32_t first, uint32_t second) {
       Say(fmt::format("key:{} has overlapping chunks: {} {}", PrintableName(entry_.name),
                       ChunkText(entry_.chunk(ids_[second])), ChunkText(entry_.chunk(ids_[first]))));
@@ -83,7 +85,7 @@ class EntryCheck {
 
   const Entry& entry_;
   std::vector<std::string>* messages_;
-  BoxList boxes_{entry_.ndim()};  // chunks that lie inside and hold elements
+  BoxList boxes_{entry_.ndim()};  // of several chunks those that lie inside and hold elements
   std::vector<uint32_t> ids_;     // their numbers in the entry
   int64_t chunks_volume_ = 0;
   bool volume_overflows_ = false;

@@ -1,7 +1,5 @@
 #include "tensorio/records.h"
 
-#include <fmt/format.h>
-
 #include "base/bytes.h"
 #include "base/checksum.h"
 
@@ -19,7 +17,6 @@ Constant Make(std::string_view name, std::string_view bytes) {
 }
 
 constexpr std::string_view kSerializationId = ".data/serialization_id";
-constexpr size_t kSerializationIdSize = 40;
 
 }  // namespace
 
@@ -43,22 +40,23 @@ void AppendHead(zip::LayoutWriter* writer, std::string* out) {
   }
 }
 
-void AppendTail(uint64_t names_hash, uint64_t crcs_hash, zip::LayoutWriter* writer,
-                std::string* out) {
+size_t AppendTail(uint64_t names_hash, uint64_t crcs_hash, zip::LayoutWriter* writer,
+                  std::string* out) {
   static const Constant kVersion = Make("version", "3\n");
   Append(kVersion.name, kVersion.bytes, kVersion.crc32, writer, out);
-  char id[kSerializationIdSize + 1];
-  fmt::format_to_n(id, kSerializationIdSize, "{:020}{:020}", names_hash, crcs_hash);
-  Append(kSerializationId, {id, kSerializationIdSize}, writer, out);
+  char id[kIdSize];
+  WriteDigits(names_hash, id);
+  WriteDigits(crcs_hash, id + kIdSize / 2);
+  writer->BeginRecord(kSerializationId, kIdSize, out);
+  const size_t begin = out->size();
+  out->append(id, kIdSize);
+  writer->EndRecord(Crc32(0, AsBytes(id, kIdSize)), out);
   writer->Finish(out);
+  return begin;
 }
 
-uint64_t TailSize(const zip::LayoutWriter& writer) {
-  zip::LayoutWriter counter = writer;
-  Append("version", "3\n", 0, &counter, nullptr);
-  counter.BeginRecord(kSerializationId, kSerializationIdSize, nullptr);
-  counter.EndRecord(0, nullptr);
-  return counter.position() + counter.DirectorySize() - writer.position();
+void WriteDigits(uint64_t hash, char* to) {
+  for (size_t i = kIdSize / 2; i-- > 0; hash /= 10) to[i] = static_cast<char>('0' + hash % 10);
 }
 
 uint64_t Hash(uint64_t hash, std::string_view bytes) {

@@ -27,11 +27,13 @@ void Append(std::string_view name, std::string_view bytes, zip::LayoutWriter* wr
 // storages.
 void AppendHead(zip::LayoutWriter* writer, std::string* out);
 // version and .data/serialization_id, which stand behind them, then the directory. `names_hash`
-// and `crcs_hash` make the id: twenty digits each, never checked by anyone.
-void AppendTail(uint64_t names_hash, uint64_t crcs_hash, zip::LayoutWriter* writer,
-                std::string* out);
-// Bytes that AppendTail will append.
-uint64_t TailSize(const zip::LayoutWriter& writer);
+// and `crcs_hash` make the id: twenty digits each, never checked by anyone. Returns where in *out
+// the id's kIdSize digits begin.
+size_t AppendTail(uint64_t names_hash, uint64_t crcs_hash, zip::LayoutWriter* writer,
+                  std::string* out);
+inline constexpr size_t kIdSize = 40;
+// Half an id: twenty digits, with zeros in front.
+void WriteDigits(uint64_t hash, char* to);
 
 // FNV-1a, continued from `hash`.
 inline constexpr uint64_t kHashStart = 0xcbf29ce484222325;

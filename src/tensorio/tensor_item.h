@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/byte_source.h"
+#include "tensorio/item_suffix.h"
 #include "value/tensor.h"
 
 namespace dcp {
@@ -29,21 +30,22 @@ class TensorItemLayout {
 
   const std::string& prefix() const { return prefix_; }  // up to the first payload byte
   uint64_t payload_size() const { return payload_size_; }
-  uint64_t suffix_size() const { return suffix_size_; }
-  uint64_t size() const { return prefix_.size() + payload_size_ + suffix_size_; }
+  uint64_t suffix_size() const { return suffix_.size(); }
+  uint64_t size() const { return prefix_.size() + payload_size_ + suffix_size(); }
   bool block_checksums() const { return block_checksums_; }  // false when one block is enough
   // Appends exactly suffix_size() bytes. `block_crcs`: one for each kChecksumBlock bytes of
   // payload, the last block possibly shorter; ignored without block checksums.
   void AppendSuffix(uint32_t payload_crc, std::span<const uint32_t> block_crcs,
                     std::string* out) const;
+  // CRC32 of the whole item: of the prefix, a payload and what AppendSuffix made for it.
+  uint32_t ItemCrc(uint32_t payload_crc, Bytes suffix) const;
 
  private:
   std::string prefix_;
+  ItemSuffix suffix_;
   uint64_t payload_size_ = 0;
-  uint64_t suffix_size_ = 0;
+  uint32_t shifted_prefix_crc_ = 0;  // of the prefix and a payload, but for the payload's own CRC
   bool block_checksums_ = false;
-  uint32_t pickle_size_ = 0;
-  uint32_t pickle_crc_ = 0;
 };
 
 // Strides under which `tensor` is written: its own when they are dense, else row-major (elements

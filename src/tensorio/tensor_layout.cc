@@ -1,7 +1,6 @@
 // The writing half of tensor_item.h.
 #include <algorithm>
 #include <array>
-#include <cassert>
 
 #include "base/bytes.h"
 #include "base/checksum.h"
@@ -74,51 +73,28 @@ Result<TensorItemLayout> TensorItemLayout::Create(DType dtype, Dims shape, Dims 
   std::string pickle;
   pickle.reserve(320);
   AppendTensorPickle(dtype, shape, strides, count, &pickle);
-  layout.pickle_size_ = static_cast<uint32_t>(pickle.size());
-  layout.pickle_crc_ = Crc32(0, AsBytes(pickle));
+  const uint32_t pickle_crc = Crc32(0, AsBytes(pickle));
 
   zip::LayoutWriter writer(records::kPrefix);
   layout.prefix_.reserve(pickle.size() + 640);
-  records::Append(records::kPickle, pickle, layout.pickle_crc_, &writer, &layout.prefix_);
+  records::Append(records::kPickle, pickle, pickle_crc, &writer, &layout.prefix_);
   records::AppendHead(&writer, &layout.prefix_);
   writer.BeginRecord(kPayload, layout.payload_size_, &layout.prefix_);
-
-  const uint64_t begin = writer.position();
-  writer.EndRecord(0, nullptr);
-  if (layout.block_checksums_) {
-    writer.BeginRecord(records::kBlockTable, BlockTableSize(layout.payload_size_), nullptr);
-    writer.EndRecord(0, nullptr);
-  }
-  layout.suffix_size_ = writer.position() - begin + records::TailSize(writer);
+  const uint64_t table = layout.block_checksums_ ? BlockTableSize(layout.payload_size_) : 0;
+  layout.shifted_prefix_crc_ =
+      Crc32Combine(Crc32(0, AsBytes(layout.prefix_)), 0, layout.payload_size_);
+  layout.suffix_ = ItemSuffix(std::move(writer), table, pickle_crc);
   return layout;
 }
 
 void TensorItemLayout::AppendSuffix(uint32_t payload_crc, std::span<const uint32_t> block_crcs,
                                     std::string* out) const {
-  const size_t begin = out->size();
-  out->reserve(begin + suffix_size_);
-  // The records in front were written with the prefix; they are counted again for the directory.
-  zip::LayoutWriter writer(records::kPrefix);
-  writer.BeginRecord(records::kPickle, pickle_size_, nullptr);
-  writer.EndRecord(pickle_crc_, nullptr);
-  records::AppendHead(&writer, nullptr);
-  writer.BeginRecord(kPayload, payload_size_, nullptr);
-  writer.EndRecord(payload_crc, out);
+  if (!block_checksums_) block_crcs = {};
+  suffix_.Append(payload_crc, AsText(std::as_bytes(block_crcs)), out);
+}
 
-  static const uint64_t kNames = records::Hash(records::kHashStart, "data.pkl data/0");
-  uint64_t names = kNames;
-  uint64_t crcs = records::Hash(records::Hash(records::kHashStart, pickle_crc_), payload_crc);
-  if (block_checksums_) {
-    assert(block_crcs.size_bytes() == BlockTableSize(payload_size_));
-    std::string_view table(reinterpret_cast<const char*>(block_crcs.data()),
-                           block_crcs.size_bytes());
-    const uint32_t table_crc = Crc32(0, AsBytes(table));
-    records::Append(records::kBlockTable, table, table_crc, &writer, out);
-    names = records::Hash(names, records::kBlockTable);
-    crcs = records::Hash(crcs, table_crc);
-  }
-  records::AppendTail(names, crcs, &writer, out);
-  assert(out->size() - begin == suffix_size_);
+uint32_t TensorItemLayout::ItemCrc(uint32_t payload_crc, Bytes suffix) const {
+  return Crc32(shifted_prefix_crc_ ^ payload_crc, suffix);
 }
 
 Shape StoredStrides(const Tensor& tensor) {

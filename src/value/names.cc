@@ -98,6 +98,10 @@ bool IsWtf8(std::string_view text) {
         continue;
       }
     }
+    if (static_cast<uint8_t>(*at) < 0x80) {
+      ++at;
+      continue;
+    }
     uint32_t code;
     const size_t length = DecodeWtf8({at, static_cast<size_t>(end - at)}, &code);
     if (length == 0) return false;

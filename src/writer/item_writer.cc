@@ -37,11 +37,10 @@ Status ItemWriter::Write(const WriteJob& job, FileStream& stream, WrittenItem* i
 }
 
 Status ItemWriter::WriteTensor(const Tensor& tensor, FileStream& stream, WrittenItem* item) {
-  const Shape strides = StoredStrides(tensor);
-  DCP_ASSIGN_OR_RETURN(const TensorItemLayout* layout,
-                       layouts_.Get(tensor.dtype, tensor.shape, strides));
+  DCP_ASSIGN_OR_RETURN(const StoredForm* form, layouts_.Get(tensor));
+  const TensorItemLayout* layout = &form->layout;
   DCP_ASSIGN_OR_RETURN(PayloadSource source,
-                       PayloadSource::Create(tensor, strides, options_.copier));
+                       PayloadSource::Create(tensor, form->strides, options_.copier));
   if (layout->payload_size() >= options_.align_from && layout->payload_size() > 0) {
     const uint64_t payload = stream.position() + layout->prefix().size();
     DCP_RETURN_IF_ERROR(stream.AppendZeros(AlignUp(payload, kPage) - payload));
@@ -57,8 +56,7 @@ Status ItemWriter::WriteTensor(const Tensor& tensor, FileStream& stream, Written
   const uint32_t crc = crc_.End();
   suffix_.clear();
   layout->AppendSuffix(crc, crc_.blocks(), &suffix_);
-  item->crc32 = Crc32Combine(Crc32(0, AsBytes(layout->prefix())), crc, layout->payload_size());
-  item->crc32 = Crc32Combine(item->crc32, Crc32(0, AsBytes(suffix_)), suffix_.size());
+  item->crc32 = layout->ItemCrc(crc, AsBytes(suffix_));
   return stream.Append(AsBytes(suffix_));
 }
 
@@ -119,11 +117,10 @@ Status ItemWriter::WriteEncoded(const WriteJob& job, FileStream& stream, Written
     return chain.Finish(sink);
   }
   const Tensor& tensor = *job.tensor;
-  const Shape strides = StoredStrides(tensor);
-  DCP_ASSIGN_OR_RETURN(const TensorItemLayout* layout,
-                       layouts_.Get(tensor.dtype, tensor.shape, strides));
+  DCP_ASSIGN_OR_RETURN(const StoredForm* form, layouts_.Get(tensor));
+  const TensorItemLayout* layout = &form->layout;
   DCP_ASSIGN_OR_RETURN(PayloadSource source,
-                       PayloadSource::Create(tensor, strides, options_.copier));
+                       PayloadSource::Create(tensor, form->strides, options_.copier));
   DCP_RETURN_IF_ERROR(chain.Push(AsBytes(layout->prefix()), sink));
   crc_.Begin(layout->block_checksums());
   const uint64_t size = layout->payload_size();

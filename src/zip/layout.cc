@@ -102,11 +102,19 @@ void LayoutWriter::EndRecord(uint32_t crc32, std::string* out) {
   }
 }
 
+uint64_t LayoutWriter::DirectoryEntrySize(const Entry& entry) {
+  return kDirectorySize + entry.name_length + Extra64Size(entry.header_offset, entry.size);
+}
+
 uint64_t LayoutWriter::DirectorySize() const {
   uint64_t bytes = kEnd64Size + kLocator64Size + kEndSize;
-  for (const Entry& entry : entries_) {
-    bytes += kDirectorySize + entry.name_length + Extra64Size(entry.header_offset, entry.size);
-  }
+  for (const Entry& entry : entries_) bytes += DirectoryEntrySize(entry);
+  return bytes;
+}
+
+uint64_t LayoutWriter::CrcInDirectory(size_t index) const {
+  uint64_t bytes = 16;  // of the entry's fixed part
+  for (size_t i = 0; i < index; ++i) bytes += DirectoryEntrySize(entries_[i]);
   return bytes;
 }
 

@@ -34,6 +34,9 @@ class LayoutWriter {
   static uint64_t DescriptorSize(uint64_t header_offset, uint64_t size);
   // Bytes that Finish will append, given what was begun so far.
   uint64_t DirectorySize() const;
+  size_t records() const { return entries_.size(); }  // begun so far
+  // Where in what Finish appends the CRC of record `index` stands.
+  uint64_t CrcInDirectory(size_t index) const;
 
  private:
   struct Entry {
@@ -41,6 +44,8 @@ class LayoutWriter {
     uint64_t header_offset, size;
     uint32_t crc32;
   };
+  static uint64_t DirectoryEntrySize(const Entry& entry);
+
   std::string prefix_;
   std::string names_;
   std::vector<Entry> entries_;

@@ -26,8 +26,13 @@ inline std::string WriteItem(DType dtype, Dims shape, Dims strides, std::string_
   }
   std::string item = layout->prefix();
   item += payload;
-  layout->AppendSuffix(Crc32(0, AsBytes(payload)), blocks, &item);
+  const uint32_t payload_crc = Crc32(0, AsBytes(payload));
+  const size_t suffix = item.size();
+  layout->AppendSuffix(payload_crc, blocks, &item);
   if (item.size() != layout->size()) *error = "size";
+  if (layout->ItemCrc(payload_crc, AsBytes(item).subspan(suffix)) != Crc32(0, AsBytes(item))) {
+    *error = "crc";
+  }
   return item;
 }
 
