@@ -175,7 +175,7 @@ def test_exit_waits_for_an_async_save(tmp_path, child_env):
         """
         SlowFiles.delay = 0.01
         future = libdcp.async_save({"a": np.arange(2 << 20), "s": "x"}, SlowFiles(sys.argv[1]))
-        print("leaving", future.done(), flush=True)
+        print(f"leaving {future.done()}", flush=True)
         """,
         child_env,
         folder,
