@@ -18,19 +18,23 @@ using pickle::PlainValue;
 constexpr uint32_t kChunk = 1;
 constexpr uint32_t kIndex = 2;
 constexpr uint32_t kStored = 3;
+constexpr uint32_t kTensor = 4;
 
 constexpr std::string_view kClasses[] = {"", "ChunkStorageMetadata", "MetadataIndex",
-                                         "_StorageInfo"};
+                                         "_StorageInfo", "TensorStorageMetadata"};
 constexpr std::string_view kFields[][5] = {
     {},
     {"offsets", "sizes"},
     {"fqn", "offset", "index"},
     {"relative_path", "offset", "length", "transform_descriptors", kItemCrc},
+    {"properties", "size", "chunks"},
 };
-constexpr size_t kNeeded[] = {0, 2, 3, 3};  // fields; what follows may be absent
+constexpr size_t kNeeded[] = {0, 2, 3, 3, 3};  // fields; what follows may be absent
 
 constexpr size_t kFree = 1 << 12;
-constexpr size_t kMaxRow = 16 + 10 * (2 * kMaxDims + 8);
+// A tensor's size and its chunks, or less.
+constexpr size_t kMaxRow = 16 + 10 * ((1 + 2 * 8) * (kMaxDims + 1) + 8);
+constexpr size_t kLookBack = 8;  // properties that a tensor may share
 
 class Reader {
  public:
@@ -79,6 +83,14 @@ bool IsAbsent(const Graph& graph, const PlainValue* value) {
   return value == nullptr || (value->kind == PlainValue::Kind::kNode && IsNone(graph, value->node));
 }
 
+// Keys that are texts may differ within a form.
+bool HasTextKey(std::span<const PlainValue> pairs) {
+  for (size_t i = 0; i < pairs.size(); i += 2) {
+    if (pairs[i].kind == PlainValue::Kind::kText) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 // Numbers as groups of seven bits, low ones first.
@@ -110,12 +122,12 @@ size_t FoldedRows::step() const {
 }
 
 uint32_t FoldedRows::Wants(const Graph& graph, NodeId callee) {
-  for (uint32_t what : {kChunk, kIndex, kStored}) {
+  for (uint32_t what : {kChunk, kIndex, kStored, kTensor}) {
     if (callee == classes_[what]) return what;
   }
   if (graph.kind(callee) != NodeKind::kGlobal) return 0;
   const std::string_view name = graph.Name(callee);
-  for (uint32_t what : {kChunk, kIndex, kStored}) {
+  for (uint32_t what : {kChunk, kIndex, kStored, kTensor}) {
     if (name != kClasses[what]) continue;
     classes_[what] = callee;
     return what;
@@ -148,13 +160,13 @@ size_t FoldedRows::FieldOf(const Graph& graph, uint32_t what, NodeId object, siz
 }
 
 bool FoldedRows::SortFields(const Graph& graph, uint32_t what, NodeId object,
-                            std::span<const pickle::PlainField> fields, Fields* out) {
-  if (fields.size() > out->size()) return false;
+                            std::span<const PlainValue> pairs, Fields* out) {
+  if (pairs.size() > 2 * out->size()) return false;
   out->fill(nullptr);
-  for (size_t place = 0; place < fields.size(); ++place) {
-    const size_t field = FieldOf(graph, what, object, place, fields[place].key);
+  for (size_t place = 0; 2 * place < pairs.size(); ++place) {
+    const size_t field = FieldOf(graph, what, object, place, pairs[2 * place]);
     if (field == kMostFields || (*out)[field] != nullptr) return false;
-    (*out)[field] = &fields[place].value;
+    (*out)[field] = &pairs[2 * place + 1];
   }
   return std::find(out->begin(), out->begin() + kNeeded[what], nullptr) ==
          out->begin() + kNeeded[what];
@@ -254,30 +266,103 @@ bool FoldedRows::PutStored(const Graph& graph, NodeId object, const Fields& fiel
   return true;
 }
 
+// As the decoder reads them: the class may be any.
+bool FoldedRows::PutProperties(const Graph& graph, const PlainValue& value, Writer* out) {
+  PropertyNodes nodes;
+  nodes.parts.fill(kNoNode);
+  if (value.kind == PlainValue::Kind::kNode) {
+    nodes.whole = value.node;
+  } else {
+    const std::span<const PlainValue> items = value.items();
+    if (value.kind != PlainValue::Kind::kTupleObject || items.size() < nodes.parts.size() ||
+        graph.kind(value.node) != NodeKind::kGlobal) {
+      return false;
+    }
+    for (size_t i = 0; i < nodes.parts.size(); ++i) {
+      if (items[i].kind != PlainValue::Kind::kNode) return false;
+      nodes.parts[i] = items[i].node;
+    }
+  }
+  const size_t count = properties_.size();
+  for (size_t i = count; i > 0 && count - i < kLookBack; --i) {
+    if (properties_[i - 1] != nodes) continue;
+    out->Number(i - 1);
+    return true;
+  }
+  properties_.push_back(nodes);
+  out->Number(count);
+  return true;
+}
+
+// One with few chunks. Those of others are folded one by one.
+bool FoldedRows::PutTensor(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
+  if (!PutProperties(graph, *fields[0], out) || !PutDims(graph, object, *fields[1], out)) {
+    return false;
+  }
+  const size_t count = fields[2]->items().size();
+  out->Number(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (!PutChunk(graph, object, current_->chunks[i], out)) return false;
+  }
+  return true;
+}
+
+bool FoldedRows::SortAll(const Graph& graph, uint32_t what, NodeId object,
+                         std::span<const PlainValue> pairs) {
+  if (!SortFields(graph, what, object, pairs, &current_->fields)) return false;
+  if (what != kTensor) return true;
+  const PlainValue& chunks = *current_->fields[2];
+  if (chunks.kind != PlainValue::Kind::kList || chunks.items().size() > kMostChunks) return false;
+  for (size_t i = 0; i < chunks.items().size(); ++i) {
+    const PlainValue& chunk = chunks.items()[i];
+    if (chunk.kind != PlainValue::Kind::kDictObject || Wants(graph, chunk.node) != kChunk ||
+        !SortFields(graph, kChunk, object, chunk.items(), &current_->chunks[i])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool FoldedRows::SortForm(const Graph& graph, uint32_t what, NodeId object,
+                          const pickle::PlainState& state) {
+  current_ = &sorted_[state.form % sorted_.size()];
+  if (state.form != 0 && current_->form == state.form && current_->what == what) return true;
+  current_->form = 0;
+  if (!SortAll(graph, what, object, state.pairs)) return false;
+  if (HasTextKey(state.pairs)) return true;
+  if (what == kTensor) {
+    const std::span<const PlainValue> chunks = current_->fields[2]->items();
+    const auto named = [](const PlainValue& chunk) { return HasTextKey(chunk.items()); };
+    if (std::any_of(chunks.begin(), chunks.end(), named)) return true;
+  }
+  current_->form = state.form;
+  current_->what = what;
+  return true;
+}
+
 bool FoldedRows::Fold(const Graph& graph, uint32_t what, NodeId object, NodeId state,
                       uint32_t* row) {
   if (graph.kind(state) != NodeKind::kDict) return false;
   const std::span<const NodeId> pairs = graph.Pairs(state);
-  std::array<pickle::PlainField, kMostFields> fields;
-  if (pairs.size() > 2 * fields.size()) return false;
-  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
-    fields[i / 2].key.node = pairs[i];
-    fields[i / 2].value.node = pairs[i + 1];
-  }
-  return FoldPlain(graph, what, object, std::span(fields).first(pairs.size() / 2), row);
+  std::array<PlainValue, 2 * kMostFields> values;
+  if (pairs.size() > values.size()) return false;
+  for (size_t i = 0; i < pairs.size(); ++i) values[i].node = pairs[i];
+  return FoldPlain(graph, what, object, {std::span(values).first(pairs.size())}, row);
 }
 
 bool FoldedRows::FoldPlain(const Graph& graph, uint32_t what, NodeId object,
-                           std::span<const pickle::PlainField> given, uint32_t* row) {
-  if (rows_.size() > std::min<size_t>(input_size_ + kFree, UINT32_MAX - 1)) return false;
-  Fields fields;
-  if (!SortFields(graph, what, object, given, &fields)) return false;
+                           const pickle::PlainState& state, uint32_t* row) {
+  const size_t used = rows_.size() + properties_.size() * sizeof(PropertyNodes);
+  if (used > std::min<size_t>(input_size_ + kFree, UINT32_MAX - 1)) return false;
+  if (!SortForm(graph, what, object, state)) return false;
+  const Fields& fields = current_->fields;
   Writer out;
   out.Number(what);
   bool folded = false;
   if (what == kChunk) folded = PutChunk(graph, object, fields, &out);
   if (what == kIndex) folded = PutIndex(graph, object, fields, &out);
   if (what == kStored) folded = PutStored(graph, object, fields, &out);
+  if (what == kTensor) folded = PutTensor(graph, object, fields, &out);
   if (!folded) return false;
   *row = static_cast<uint32_t>(rows_.size());
   rows_.Append(out.data(), out.size());
@@ -294,6 +379,19 @@ bool FoldedRows::Read(uint32_t row, Chunk* out) const {
   if (reader.Number() != kChunk) return false;
   reader.Dims(&out->offsets);
   reader.Dims(&out->sizes);
+  return true;
+}
+
+bool FoldedRows::Read(uint32_t row, Tensor* out) const {
+  Reader reader(rows_.data() + row);
+  if (reader.Number() != kTensor) return false;
+  out->properties = static_cast<uint32_t>(reader.Number());
+  reader.Dims(&out->size);
+  out->chunks.resize(reader.Number());
+  for (Chunk& chunk : out->chunks) {
+    reader.Dims(&chunk.offsets);
+    reader.Dims(&chunk.sizes);
+  }
   return true;
 }
 

@@ -49,9 +49,9 @@ class Folds {
   }
 
   // Likewise for an object just opened whose state is plain.
-  bool ClosePlain(NodeId object, std::span<const PlainField> fields) {
+  bool ClosePlain(NodeId object, const PlainState& state) {
     uint32_t row = 0;
-    if (!folder_->FoldPlain(graph_, what_, object, fields, &row)) return false;
+    if (!folder_->FoldPlain(graph_, what_, object, state, &row)) return false;
     if (!build_.SetFolded(object, row)) return false;
     object_ = kNoNode;
     return true;

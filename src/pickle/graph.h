@@ -49,25 +49,37 @@ struct Limits {
 
 class Graph;
 
-// A key or value of a PlainField.
+// What lies in a state that was read without making nodes.
 struct PlainValue {
   enum class Kind : uint8_t {
-    kNode,     // `node`, older than the object
-    kNumber,   // an integer >= 0
-    kText,     // a string
-    kNumbers,  // what `node` gives when it is called with one tuple, of integers >= 0
+    kNode,         // `node`, older than the object
+    kNumber,       // an integer >= 0
+    kText,         // a string
+    kNumbers,      // what `node` gives when it is called with one tuple, of integers >= 0
+    kList,         // of `items`
+    kDictObject,   // an instance of `node`, made without arguments; items: key, value, key, value
+                   // ... of its state
+    kTupleObject,  // likewise; items: those of the tuple that is its state
   };
+  std::span<const PlainValue> items() const;
+
   Kind kind = Kind::kNode;
+  uint32_t item_count = 0;
   NodeId node = kNoNode;
   uint64_t number = 0;
   std::string_view text;
   std::span<const uint64_t> numbers;
+  const PlainValue* first_item = nullptr;
 };
+inline std::span<const PlainValue> PlainValue::items() const { return {first_item, item_count}; }
 
-// One pair of a state that is a dict of such values and was read without making nodes.
-struct PlainField {
-  PlainValue key;
-  PlainValue value;
+// A state that is a dict, and was read without making nodes: key, value, key, value ...
+struct PlainState {
+  std::span<const PlainValue> pairs;
+  // Two states of one form, unless it is 0, are alike but for numbers, texts (also those that are
+  // keys) and what values were put earlier. They lie at the same address; nodes that are keys,
+  // classes or callables are the same.
+  uint64_t form = 0;
 };
 
 // Takes finished objects out of a graph while it is made, and keeps of them what it needs: of
@@ -86,7 +98,7 @@ class Folder {
                     uint32_t* row) = 0;
   // As Fold, of a state that no node was made of. False leads to nodes, and to Fold.
   virtual bool FoldPlain(const Graph& /*graph*/, uint32_t /*what*/, NodeId /*object*/,
-                         std::span<const PlainField> /*fields*/, uint32_t* /*row*/) {
+                         const PlainState& /*state*/, uint32_t* /*row*/) {
     return false;
   }
   // The input before `offset` will not be looked at again, not by the graph either. Said every

@@ -18,7 +18,6 @@ constexpr int kHighestProtocol = 5;
 // Nodes and links that any input may use, beyond four for each of its bytes.
 constexpr uint64_t kFreeNodes = 4096;
 constexpr uint64_t kMostNodes = kImmediate - 1;
-constexpr uint64_t kLongestPlainText = 1 << 12;
 
 // The pickle machine of Python's documentation, with nodes in place of objects. Handlers return
 // false after Fail().
@@ -29,8 +28,8 @@ class Machine {
         arena_(*arena),
         build_(arena),
         folds_(folder, graph, &build_),
-        memo_(arena->input),
-        plain_(memo_, std::min(limits.max_bytes, kLongestPlainText)),
+        memo_(arena->input, /*alike=*/folder != nullptr),
+        plain_(memo_, limits.max_bytes),
         begin_(arena->input.data()),
         at_(begin_),
         end_(begin_ + arena->input.size()),
@@ -432,9 +431,10 @@ class Machine {
   }
   // Goes past the state of `object`, when it is plain and the folder takes it.
   bool FoldPlainState(NodeId object) {
-    if (marks_.size() + 1 >= limits_.max_depth || !plain_.Read(at_, end_)) return true;
+    if (!plain_.Read(at_, end_)) return true;
+    if (marks_.size() + plain_.depth() >= limits_.max_depth) return true;
     if (memo_.count() + plain_.memoised() > limits_.max_memo) return true;
-    if (!folds_.ClosePlain(object, plain_.fields())) return true;
+    if (!folds_.ClosePlain(object, plain_.state())) return true;
     at_ = plain_.end();
     memo_.Skip(plain_.memoised());
     for (const KeptNumbers& kept : plain_.kept()) {
@@ -448,7 +448,8 @@ class Machine {
     if (!New(NodeKind::kTuple, from)) return false;
     const NodeId tuple = Pop();
     const NodeId made = build_.Reduce(kept.callee, build_.SmallTuple(&tuple, 1));
-    if (memo_.Put(kept.memo_index, made)) folds_.Share(made);
+    memo_.Fill(kept.memo_index, made);
+    folds_.Share(made);
     return true;
   }
   bool Build() {

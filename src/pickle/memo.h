@@ -14,15 +14,19 @@ namespace dcp::pickle {
 // Indices up to the input's length and a little further lie in arrays; no pickler counts beyond.
 class Memo {
  public:
-  explicit Memo(Bytes input);
+  // `alike`: whether to expect many objects whose states are alike.
+  Memo(Bytes input, bool alike);
 
   // No index from here on is kept by rank.
   uint64_t end() const { return end_; }
-  // The indices put are 0, 1, 2 ...
-  bool in_order() const { return !gaps_; }
-  bool IsRecalled(uint64_t index) const { return recalled_.Has(index); }
-  // Puts at the next `entries` indices what nobody asks for. Needs in_order().
+  // The indices put are 0, 1, 2 ..., each once.
+  bool in_order() const { return !gaps_ && !replaced_; }
+  // Which of the 64 indices from this one on are recalled.
+  uint64_t RecalledFrom(uint64_t index) const { return recalled_.WordFrom(index); }
+  // Puts something at the next `entries` indices; Fill tells what, where it is asked for. Needs
+  // in_order().
   void Skip(uint64_t entries) { count_ += entries; }
+  void Fill(uint64_t index, NodeId node) { Keep(index, node); }
 
   // Entries put so far, recalled or not; MEMOIZE's next index.
   uint64_t count() const { return count_; }
@@ -32,11 +36,13 @@ class Memo {
       PutFar(index, node);
       return true;
     }
-    const bool next = index == count_ && !gaps_;
-    if (next || IsNew(index)) ++count_;
+    if ((index == count_ && !gaps_) || IsNew(index)) {
+      ++count_;
+    } else {
+      replaced_ = true;
+    }
     if (!recalled_.Has(index)) return false;
-    kept_[recalled_.Rank(index)] = node;
-    RecentOf(index) = {index, node};
+    Keep(index, node);
     return true;
   }
   // kNoNode when nothing was put there.
@@ -56,6 +62,10 @@ class Memo {
     NodeId node = kNoNode;
   };
   Recent& RecentOf(uint64_t index) { return recent_[index % recent_.size()]; }
+  void Keep(uint64_t index, NodeId node) {
+    kept_[recalled_.Rank(index)] = node;
+    RecentOf(index) = {index, node};
+  }
   void AllowGaps();
   bool IsNew(uint64_t index);
   void PutFar(uint64_t index, NodeId node);
@@ -66,6 +76,7 @@ class Memo {
   PodArray<NodeId> kept_;  // by rank
   std::array<Recent, 64> recent_;
   uint64_t count_ = 0;
+  bool replaced_ = false;   // some index was put again
   bool gaps_ = false;       // the indices put are no longer 0, 1, 2 ...
   PodArray<uint64_t> put_;  // with gaps: which there were
   std::unordered_map<uint64_t, NodeId> far_;

@@ -11,6 +11,9 @@ namespace {
 
 using namespace std::string_literals;
 
+std::string ItemsText(const Graph& graph, std::span<const PlainValue> items);
+std::string PairsText(const Graph& graph, std::span<const PlainValue> pairs);
+
 std::string ValueText(const Graph& graph, const PlainValue& value) {
   switch (value.kind) {
     case PlainValue::Kind::kNode:
@@ -20,10 +23,36 @@ std::string ValueText(const Graph& graph, const PlainValue& value) {
     case PlainValue::Kind::kText:
       return "'" + ToHex(value.text) + "'";
     case PlainValue::Kind::kNumbers:
+      return fmt::format("call<{}(({}))>", GraphText(graph, value.node),
+                         fmt::join(value.numbers, ", "));
+    case PlainValue::Kind::kList:
+      return "[" + ItemsText(graph, value.items()) + "]";
+    case PlainValue::Kind::kDictObject:
+      return fmt::format("new<{}() state={{{}}}>", GraphText(graph, value.node),
+                         PairsText(graph, value.items()));
+    case PlainValue::Kind::kTupleObject:
       break;
   }
-  return fmt::format("call<{}(({}))>", GraphText(graph, value.node),
-                     fmt::join(value.numbers, ", "));
+  return fmt::format("new<{}() state=({})>", GraphText(graph, value.node),
+                     ItemsText(graph, value.items()));
+}
+
+std::string ItemsText(const Graph& graph, std::span<const PlainValue> items) {
+  std::string text;
+  for (const PlainValue& item : items) {
+    if (!text.empty()) text += ", ";
+    text += ValueText(graph, item);
+  }
+  return text;
+}
+
+std::string PairsText(const Graph& graph, std::span<const PlainValue> pairs) {
+  std::string text;
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    if (!text.empty()) text += ", ";
+    text += ValueText(graph, pairs[i]) + ": " + ValueText(graph, pairs[i + 1]);
+  }
+  return text;
 }
 
 // Takes the states of m:C as text; plain ones too, when told so.
@@ -37,16 +66,11 @@ class Collector final : public Folder {
   bool Fold(const Graph& graph, uint32_t, NodeId, NodeId state, uint32_t* row) override {
     return Take(GraphText(graph, state), row);
   }
-  bool FoldPlain(const Graph& graph, uint32_t, NodeId, std::span<const PlainField> fields,
+  bool FoldPlain(const Graph& graph, uint32_t, NodeId, const PlainState& state,
                  uint32_t* row) override {
     if (!plain_) return false;
-    std::string text;
-    for (const PlainField& field : fields) {
-      if (!text.empty()) text += ", ";
-      text += ValueText(graph, field.key) + ": " + ValueText(graph, field.value);
-    }
     ++plain_count;
-    return Take("{" + text + "}", row);
+    return Take("{" + PairsText(graph, state.pairs) + "}", row);
   }
 
   std::vector<std::string> taken;
@@ -122,7 +146,7 @@ const Case kCases[] = {
     {"its state asked for again", kHead + kNew + "\x94}\x94(h\x02K\x07ubh\x04t."s, 0},
     {"a text asked for again", kHead + kNew + "}(h\x02\x8c\x01x\x94ubh\x03t."s, 0},
     {"a tuple asked for again", kHead + kNew + "}(h\x02h\x01K\x05\x85\x94\x85Rubh\x03t."s, 0},
-    {"asked for within", kHead + kNew + "}(h\x02h\x01K\x05\x85\x85R\x94\x8c\x01xh\x03ubt."s, 0},
+    {"asked for within", kHead + kNew + "}(h\x02h\x01K\x05\x85\x85R\x94\x8c\x01xh\x03ubt."s, 1},
     {"put elsewhere in the memo", kHead + kNew + "q\x09}(h\x02K\x07ubt."s, 0},
     {"a negative number", kHead + kNew + "}(h\x02J\xff\xff\xff\xffubt."s, 0},
     {"a negative long", kHead + kNew + "}(h\x02\x8a\x01\xffubt."s, 0},
@@ -139,7 +163,7 @@ const Case kCases[] = {
          "h\x02K\x01h\x02K\x02h\x02K\x03h\x02K\x04h\x02K\x05h\x02K\x06h\x02K\x07h\x02K\x08h\x02K\x09ubt."s,
      0},
     {"a frame within", kHead + kNew + "}(\x95\x01\x00\x00\x00\x00\x00\x00\x00h\x02K\x07ubt."s, 0},
-    {"a list", kHead + kNew + "}(h\x02]ubt."s, 0},
+    {"a list", kHead + kNew + "}(h\x02]ubt."s, 1},
     {"text that is not UTF-8", kHead + kNew + "}(h\x02\x8c\x01\xffubt."s, 0},
     {"a key without a value", kHead + kNew + "}(h\x02ubt."s, 0},
     {"nothing at that index", kHead + kNew + "}(h\x02h\x30ubt."s, 0},
