@@ -179,7 +179,7 @@ bool FoldedRows::IsSize(const Graph& graph, NodeId object, NodeId callee) {
   return true;
 }
 
-// A torch.Size, tuple or list of numbers.
+// A torch.Size or tuple of numbers.
 bool FoldedRows::PutDims(const Graph& graph, NodeId object, const PlainValue& value, Writer* out) {
   if (value.kind == PlainValue::Kind::kNumbers) {
     if (value.numbers.size() > kMaxDims || !IsSize(graph, object, value.node)) return false;
@@ -196,7 +196,8 @@ bool FoldedRows::PutDims(const Graph& graph, NodeId object, const PlainValue& va
     if (items.size() != 1) return false;
     node = items[0];
   }
-  if (!IsSequence(graph, node)) return false;
+  // A list may still be changed.
+  if (graph.kind(node) != NodeKind::kTuple) return false;
   const std::span<const NodeId> items = graph.Items(node);
   if (items.size() > kMaxDims) return false;
   out->Number(items.size());
@@ -220,15 +221,23 @@ bool FoldedRows::PutText(const Graph& graph, NodeId object, const PlainValue& va
   } else if (value.kind != PlainValue::Kind::kText) {
     return false;
   }
+  out->Number(uint64_t{OwnTextOf(text)} << 1);
+  return true;
+}
+
+// Texts come in the same order again and again.
+uint32_t FoldedRows::OwnTextOf(std::string_view text) {
+  for (const uint32_t guess : {last_own_ + 1, last_own_}) {
+    if (guess < text_ends_.size() && OwnText(guess) == text) return last_own_ = guess;
+  }
   const auto fresh = static_cast<uint32_t>(text_ends_.size());
-  const uint32_t own = text_ids_.FindOrAdd(SeededHash(text), fresh,
-                                           [&](uint32_t other) { return OwnText(other) == text; });
-  if (own == fresh) {
+  last_own_ = text_ids_.FindOrAdd(SeededHash(text), fresh,
+                                  [&](uint32_t other) { return OwnText(other) == text; });
+  if (last_own_ == fresh) {
     texts_.Append(text.data(), text.size());
     text_ends_.push_back(texts_.size());
   }
-  out->Number(uint64_t{own} << 1);
-  return true;
+  return last_own_;
 }
 
 bool FoldedRows::PutChunk(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
@@ -284,21 +293,26 @@ bool FoldedRows::PutProperties(const Graph& graph, const PlainValue& value, Writ
     }
   }
   const size_t count = properties_.size();
-  for (size_t i = count; i > 0 && count - i < kLookBack; --i) {
-    if (properties_[i - 1] != nodes) continue;
-    out->Number(i - 1);
-    return true;
+  size_t id = count;
+  for (size_t i = count; i > 0 && count - i < kLookBack && id == count; --i) {
+    if (properties_[i - 1] == nodes) id = i - 1;
   }
-  properties_.push_back(nodes);
-  out->Number(count);
+  if (id == count) properties_.push_back(nodes);
+  // The items of a tuple are the same in all states of a form.
+  current_->has_properties = nodes.whole == kNoNode && current_->form != 0;
+  current_->properties = static_cast<uint32_t>(id);
+  out->Number(id);
   return true;
 }
 
 // One with few chunks. Those of others are folded one by one.
 bool FoldedRows::PutTensor(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
-  if (!PutProperties(graph, *fields[0], out) || !PutDims(graph, object, *fields[1], out)) {
+  if (current_->has_properties) {
+    out->Number(current_->properties);
+  } else if (!PutProperties(graph, *fields[0], out)) {
     return false;
   }
+  if (!PutDims(graph, object, *fields[1], out)) return false;
   const size_t count = fields[2]->items().size();
   out->Number(count);
   for (size_t i = 0; i < count; ++i) {
@@ -328,6 +342,7 @@ bool FoldedRows::SortForm(const Graph& graph, uint32_t what, NodeId object,
   current_ = &sorted_[state.form % sorted_.size()];
   if (state.form != 0 && current_->form == state.form && current_->what == what) return true;
   current_->form = 0;
+  current_->has_properties = false;
   if (!SortAll(graph, what, object, state.pairs)) return false;
   if (HasTextKey(state.pairs)) return true;
   if (what == kTensor) {

@@ -102,6 +102,7 @@ class FoldedRows final : public pickle::Folder {
                Writer* out);
   bool PutText(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
                Writer* out);
+  uint32_t OwnTextOf(std::string_view text);
   bool PutChunk(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
                 Writer* out);
   bool PutIndex(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
@@ -122,6 +123,7 @@ class FoldedRows final : public pickle::Folder {
   pickle::PodArray<char> texts_;
   pickle::PodArray<uint64_t> text_ends_;
   IdTable text_ids_;
+  uint32_t last_own_ = 0;
 
   pickle::PodArray<PropertyNodes> properties_;
 
@@ -131,6 +133,8 @@ class FoldedRows final : public pickle::Folder {
     uint32_t what = 0;
     Fields fields;
     std::array<Fields, kMostChunks> chunks;
+    bool has_properties = false;
+    uint32_t properties = 0;  // of a tensor, when all of the form have the same
   };
   std::array<Sorted, 16> sorted_;
   Sorted* current_ = nullptr;  // of the state that is folded now

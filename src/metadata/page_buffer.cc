@@ -10,6 +10,7 @@ namespace dcp {
 namespace {
 
 constexpr size_t kManyPages = 16 << 20;
+constexpr size_t kLargePage = 2 << 20;
 
 }  // namespace
 
@@ -39,9 +40,13 @@ PageBuffer::~PageBuffer() {
 }
 
 void PageBuffer::DiscardBefore(size_t offset) {
-  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t end = (offset < size_ ? offset : size_) / page * page;
-  if (end <= discarded_) return;
+  // Part of a large page would have to be split off.
+  static const auto small = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t page = size_ >= kManyPages ? kLargePage : small;
+  const auto start = reinterpret_cast<uintptr_t>(data_);
+  const uintptr_t stop = (start + (offset < size_ ? offset : size_)) / page * page;
+  if (stop <= start + discarded_) return;
+  const size_t end = stop - start;
   // Where this fails the pages merely stay.
   (void)madvise(data_ + discarded_, end - discarded_, MADV_DONTNEED);
   discarded_ = end;

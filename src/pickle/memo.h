@@ -48,23 +48,30 @@ class Memo {
   // kNoNode when nothing was put there.
   NodeId Get(uint64_t index) {
     if (index >= end_) return GetFar(index);
-    Recent& recent = RecentOf(index);
-    if (recent.index == index) return recent.node;
+    if (IsRecent(index)) return recent_[index % recent_.size()].node;
     if (!recalled_.Has(index)) return kNoNode;
-    recent = {index, kept_[recalled_.Rank(index)]};
-    return recent.node;
+    const NodeId node = kept_[recalled_.Rank(index)];
+    SetRecent(index, node);
+    return node;
   }
 
  private:
   // A few entries asked for again and again (classes, names of fields), so as not to rank them.
   struct Recent {
-    uint64_t index = UINT64_MAX;
-    NodeId node = kNoNode;
+    uint64_t index;
+    NodeId node;
   };
-  Recent& RecentOf(uint64_t index) { return recent_[index % recent_.size()]; }
+  bool IsRecent(uint64_t index) const {
+    return (has_recent_ >> index % recent_.size() & 1) != 0 &&
+           recent_[index % recent_.size()].index == index;
+  }
+  void SetRecent(uint64_t index, NodeId node) {
+    recent_[index % recent_.size()] = {index, node};
+    has_recent_ |= uint64_t{1} << index % recent_.size();
+  }
   void Keep(uint64_t index, NodeId node) {
     kept_[recalled_.Rank(index)] = node;
-    RecentOf(index) = {index, node};
+    SetRecent(index, node);
   }
   void AllowGaps();
   bool IsNew(uint64_t index);
@@ -73,8 +80,9 @@ class Memo {
 
   const uint64_t end_;
   const Recalled recalled_;
-  PodArray<NodeId> kept_;  // by rank
-  std::array<Recent, 64> recent_;
+  PodArray<NodeId> kept_;          // by rank
+  std::array<Recent, 64> recent_;  // many memos are small: not filled before they are used
+  uint64_t has_recent_ = 0;        // bit i: recent_[i] is one
   uint64_t count_ = 0;
   bool replaced_ = false;   // some index was put again
   bool gaps_ = false;       // the indices put are no longer 0, 1, 2 ...

@@ -19,18 +19,9 @@ bool PlainStateReader::Read(const std::byte* at, const std::byte* end) {
   for (const StatePattern::Recall& recall : pattern->recalls()) {
     if (!Answer(recall)) return false;
   }
-  kept_count_ = 0;
-  const uint64_t mine =
-      pattern->memoised() == 64 ? ~uint64_t{0} : (uint64_t{1} << pattern->memoised()) - 1;
-  uint64_t recalled = memo_.RecalledFrom(base) & mine;
-  if (recalled == 0) return true;
-  if ((recalled & ~pattern->numbers_mask()) != 0) return false;
-  for (; recalled != 0; recalled &= recalled - 1) {
-    const auto i = static_cast<size_t>(std::countr_zero(recalled));
-    const PlainValue* value = pattern->numbers_memoised(i);
-    kept_[kept_count_++] = {base + i, value->node, value->numbers};
-  }
-  return true;
+  const uint64_t others = pattern->memoised() == 64 ? 0 : ~uint64_t{0} << pattern->memoised();
+  kept_ = memo_.RecalledFrom(base) & ~others;
+  return (kept_ & ~pattern->numbers_mask()) == 0;
 }
 
 // Nothing that was put in order changes, so that this is done once.

@@ -2,19 +2,10 @@
 #ifndef DCP_PICKLE_PLAIN_STATE_H_
 #define DCP_PICKLE_PLAIN_STATE_H_
 
-#include <array>
-
 #include "pickle/memo.h"
 #include "pickle/state_pattern.h"
 
 namespace dcp::pickle {
-
-// A shape that the pickle asks for again: it is read with the state, and must become a node.
-struct KeptNumbers {
-  uint64_t memo_index;
-  NodeId callee;
-  std::span<const uint64_t> numbers;
-};
 
 class PlainStateReader {
  public:
@@ -28,7 +19,10 @@ class PlainStateReader {
 
   // Of the state read last; valid until the next Read.
   PlainState state() const { return {pattern_->pairs(), form_}; }
-  std::span<const KeptNumbers> kept() const { return {kept_.data(), kept_count_}; }
+  // Bit i: whether the ith thing it memoises is a shape that the memo keeps.
+  uint64_t kept() const { return kept_; }
+  // Class and numbers of such a shape.
+  const PlainValue& shape(size_t i) const { return *pattern_->numbers_memoised(i); }
   const std::byte* end() const { return pattern_->end(); }
   uint64_t memoised() const { return pattern_->memoised(); }
   uint32_t depth() const { return pattern_->depth(); }  // MARKs on the stack at once
@@ -43,8 +37,7 @@ class PlainStateReader {
   StatePatterns patterns_;
   StatePattern* pattern_ = nullptr;
   uint64_t form_ = 0;
-  size_t kept_count_ = 0;
-  std::array<KeptNumbers, StatePattern::kMostMemoised> kept_;
+  uint64_t kept_ = 0;
 };
 
 }  // namespace dcp::pickle

@@ -17,96 +17,112 @@ bool IsNumber(Opcode opcode) {
          opcode == Opcode::kLong1;
 }
 
-// An integer >= 0, behind which *at then is. False for anything else.
+constexpr size_t kLongestNumber = 2 + kWord;
+constexpr size_t kLongestIndex = 5;
+constexpr size_t kLongestHead = 5;  // of a text
+
+// What follows reads an argument at *at, behind which *at then is; false for any other opcode.
+// kChecked: whether the input may end within it. Else as much as it can take is there.
+
+// An integer >= 0.
+template <bool kChecked>
 inline bool ReadNatural(const std::byte** at, const std::byte* end, uint64_t* out) {
   const std::byte* const from = *at;
-  const size_t left = Left(from, end);
-  if (left < 2) return false;
+  const auto lacks = [&](size_t size) { return kChecked && Left(from, end) < size; };
+  if (lacks(2)) return false;
   switch (static_cast<Opcode>(*from)) {
     case Opcode::kBinInt1:
       *out = static_cast<uint8_t>(from[1]);
       *at += 2;
       return true;
     case Opcode::kBinInt2:
-      if (left < 3) return false;
+      if (lacks(3)) return false;
       *out = LoadLe<uint16_t>(from + 1);
       *at += 3;
       return true;
     case Opcode::kBinInt:
-      if (left < 5) return false;
+      if (lacks(5)) return false;
       *out = LoadLe<uint32_t>(from + 1);
       *at += 5;
       return *out <= INT32_MAX;
     case Opcode::kLong1: {
       const size_t size = static_cast<uint8_t>(from[1]);
-      if (size > sizeof *out || left < 2 + size) return false;
-      *out = 0;
-      std::memcpy(out, from + 2, size);
+      if (size > kWord || lacks(2 + size)) return false;
       *at += 2 + size;
-      return size == 0 || *out >> (8 * size - 1) == 0;
+      *out = 0;
+      if (size == 0) return true;
+      if constexpr (kChecked) {
+        std::memcpy(out, from + 2, size);
+      } else {
+        *out = LoadLe<uint64_t>(from + 2) & ~uint64_t{0} >> 8 * (kWord - size);
+      }
+      return *out >> (8 * size - 1) == 0;
     }
     default:
       return false;
   }
 }
 
+template <bool kChecked>
 inline bool ReadText(const std::byte** at, const std::byte* end, std::string_view* out) {
   const std::byte* const from = *at;
-  const size_t left = Left(from, end);
-  size_t head;
-  uint64_t size;
-  if (left >= 2 && static_cast<Opcode>(*from) == Opcode::kShortBinUnicode) {
-    head = 2;
+  const auto lacks = [&](size_t size) { return kChecked && Left(from, end) < size; };
+  size_t head = 2;
+  size_t size;
+  if (lacks(2)) return false;
+  if (static_cast<Opcode>(*from) == Opcode::kShortBinUnicode) {
     size = static_cast<uint8_t>(from[1]);
-  } else if (left >= 5 && static_cast<Opcode>(*from) == Opcode::kBinUnicode) {
+  } else if (static_cast<Opcode>(*from) == Opcode::kBinUnicode && !lacks(5)) {
     head = 5;
     size = LoadLe<uint32_t>(from + 1);
   } else {
     return false;
   }
-  if (size > left - head || size > StatePattern::kLongestText) return false;
-  *out = AsText({from + head, static_cast<size_t>(size)});
+  if (size > StatePattern::kLongestText || lacks(head + size)) return false;
+  *out = AsText({from + head, size});
   *at += head + size;
   return true;
 }
 
 // By BINGET and BINPUT, or by the long ones.
+template <bool kChecked>
 inline bool ReadIndex(const std::byte** at, const std::byte* end, Opcode narrow, Opcode wide,
                       uint64_t* out) {
   const std::byte* const from = *at;
-  const size_t left = Left(from, end);
-  if (left >= 2 && static_cast<Opcode>(*from) == narrow) {
+  const auto lacks = [&](size_t size) { return kChecked && Left(from, end) < size; };
+  if (lacks(2)) return false;
+  if (static_cast<Opcode>(*from) == narrow) {
     *out = static_cast<uint8_t>(from[1]);
     *at += 2;
     return true;
   }
-  if (left >= 5 && static_cast<Opcode>(*from) == wide) {
-    *out = LoadLe<uint32_t>(from + 1);
-    *at += 5;
-    return true;
-  }
-  return false;
+  if (static_cast<Opcode>(*from) != wide || lacks(5)) return false;
+  *out = LoadLe<uint32_t>(from + 1);
+  *at += 5;
+  return true;
 }
+template <bool kChecked>
 inline bool ReadRecall(const std::byte** at, const std::byte* end, uint64_t* out) {
-  return ReadIndex(at, end, Opcode::kBinGet, Opcode::kLongBinGet, out);
+  return ReadIndex<kChecked>(at, end, Opcode::kBinGet, Opcode::kLongBinGet, out);
 }
+template <bool kChecked>
 inline bool ReadPut(const std::byte** at, const std::byte* end, uint64_t* out) {
-  return ReadIndex(at, end, Opcode::kBinPut, Opcode::kLongBinPut, out);
+  return ReadIndex<kChecked>(at, end, Opcode::kBinPut, Opcode::kLongBinPut, out);
 }
 
 // `pattern` can be read in whole words.
+template <bool kChecked>
 inline bool SameBytes(const std::byte* at, const std::byte* end, const std::byte* pattern,
                       size_t size) {
-  const size_t left = Left(at, end);
-  if (left < AlignUp(size, kWord)) {
-    return left >= size && std::memcmp(at, pattern, size) == 0;
+  if (kChecked && Left(at, end) < AlignUp(size, kWord)) {
+    return Left(at, end) >= size && std::memcmp(at, pattern, size) == 0;
   }
   for (; size >= kWord; size -= kWord, at += kWord, pattern += kWord) {
     if (LoadLe<uint64_t>(at) != LoadLe<uint64_t>(pattern)) return false;
   }
   if (size == 0) return true;
   const uint64_t differs = LoadLe<uint64_t>(at) ^ LoadLe<uint64_t>(pattern);
-  return differs << (8 * (kWord - size)) == 0;
+  return differs << 8 * (kWord - size) == 0;
 }
 
 }  // namespace
@@ -122,6 +138,7 @@ class StatePattern::Learner {
     p_.memoised_ = p_.depth_ = 0;
     p_.calls_mask_ = 0;
     p_.settled_ = false;
+    p_.longest_ = 0;
     return Memoised() && DictState(&p_.values_[0]);
   }
 
@@ -134,26 +151,36 @@ class StatePattern::Learner {
 
   // Passes `size` bytes, which are the same in every such state.
   bool Fixed(size_t size) {
-    Step* step = p_.step_count_ == 0 ? nullptr : &p_.steps_[p_.step_count_ - 1];
-    if (step == nullptr || step->kind != Step::Kind::kFixed) {
-      step = Add(Step::Kind::kFixed, AlignUp(fixed_end_, kWord));
-      if (step == nullptr) return false;
-      step->count = 0;
-    }
-    const size_t begin = size_t{step->at} + step->count;
+    Step* step = last();
+    if (step == nullptr || step->kind != Step::Kind::kEnd) step = NewStep();
+    if (step == nullptr) return false;
+    const size_t begin = size_t{step->fixed_at} + step->fixed_size;
     if (AlignUp(begin + size, kWord) > p_.fixed_.size()) return false;
     std::memcpy(p_.fixed_.data() + begin, at_, size);
-    step->count = static_cast<uint16_t>(step->count + size);
+    step->fixed_size = static_cast<uint16_t>(step->fixed_size + size);
     fixed_end_ = begin + size;
     at_ += size;
+    p_.longest_ += size + kWord;
     return true;
   }
-  Step* Add(Step::Kind kind, size_t at) {
+  // Of what is not always the same, and takes up to `longest` bytes.
+  Step* Add(Step::Kind kind, size_t longest) {
+    Step* step = last();
+    if (step == nullptr || step->kind != Step::Kind::kEnd) step = NewStep();
+    if (step == nullptr) return nullptr;
+    step->kind = kind;
+    p_.longest_ += longest;
+    return step;
+  }
+  Step* last() { return p_.step_count_ == 0 ? nullptr : &p_.steps_[p_.step_count_ - 1]; }
+  Step* NewStep() {
     if (p_.step_count_ == p_.steps_.size()) return nullptr;
     Step* step = &p_.steps_[p_.step_count_++];
-    step->kind = kind;
+    step->kind = Step::Kind::kEnd;
+    step->fixed_at = static_cast<uint16_t>(AlignUp(fixed_end_, kWord));
+    step->fixed_size = 0;
     step->count = 1;
-    step->at = static_cast<uint16_t>(at);
+    step->at = 0;
     return step;
   }
 
@@ -163,8 +190,10 @@ class StatePattern::Learner {
       if (!Fixed(1)) return false;
     } else if (At(Opcode::kBinPut) || At(Opcode::kLongBinPut)) {
       uint64_t ignored;
-      if (!ReadPut(&at_, end_, &ignored)) return false;
-      if (Add(Step::Kind::kPut, p_.memoised_) == nullptr) return false;
+      if (!ReadPut<true>(&at_, end_, &ignored)) return false;
+      Step* step = Add(Step::Kind::kPut, kLongestIndex);
+      if (step == nullptr) return false;
+      step->at = static_cast<uint16_t>(p_.memoised_);
     } else {
       return true;
     }
@@ -175,14 +204,15 @@ class StatePattern::Learner {
   }
 
   bool Number(uint64_t* out) {
-    if (!ReadNatural(&at_, end_, out)) return false;
-    Step* step = p_.step_count_ == 0 ? nullptr : &p_.steps_[p_.step_count_ - 1];
+    if (!ReadNatural<true>(&at_, end_, out)) return false;
+    Step* step = last();
     if (step != nullptr && step->kind == Step::Kind::kNumbers &&
         step->number + step->count == out) {
       ++step->count;
+      p_.longest_ += kLongestNumber;
       return true;
     }
-    step = Add(Step::Kind::kNumbers, 0);
+    step = Add(Step::Kind::kNumbers, kLongestNumber);
     if (step == nullptr) return false;
     step->number = out;
     return true;
@@ -190,8 +220,8 @@ class StatePattern::Learner {
 
   bool Text(PlainValue* out) {
     out->kind = PlainValue::Kind::kText;
-    if (!ReadText(&at_, end_, &out->text)) return false;
-    Step* step = Add(Step::Kind::kText, 0);
+    if (!ReadText<true>(&at_, end_, &out->text)) return false;
+    Step* step = Add(Step::Kind::kText, kLongestHead + kLongestText);
     if (step == nullptr || p_.text_count_ == p_.texts_.size()) return false;
     step->value = out;
     p_.texts_[p_.text_count_++] = out;
@@ -204,8 +234,11 @@ class StatePattern::Learner {
     if (p_.recall_count_ == p_.recalls_.size()) return false;
     Recall& recall = p_.recalls_[p_.recall_count_];
     recall = {0, out, p_.memoised_};
-    return ReadRecall(&at_, end_, &recall.index) &&
-           Add(Step::Kind::kRecall, p_.recall_count_++) != nullptr;
+    if (!ReadRecall<true>(&at_, end_, &recall.index)) return false;
+    Step* step = Add(Step::Kind::kRecall, kLongestIndex);
+    if (step == nullptr) return false;
+    step->at = static_cast<uint16_t>(p_.recall_count_++);
+    return true;
   }
   // Of what must be the same.
   bool FixedRecall(PlainValue* out) {
@@ -213,7 +246,8 @@ class StatePattern::Learner {
     Recall& recall = p_.fixed_recalls_[p_.fixed_count_++];
     recall = {0, out, p_.memoised_};
     const std::byte* behind = at_;
-    return ReadRecall(&behind, end_, &recall.index) && Fixed(static_cast<size_t>(behind - at_));
+    return ReadRecall<true>(&behind, end_, &recall.index) &&
+           Fixed(static_cast<size_t>(behind - at_));
   }
 
   // Makes room for the items of `owner`.
@@ -271,7 +305,7 @@ class StatePattern::Learner {
     // It has one item, or none, and this begins the next key.
     const std::byte* behind = at_;
     uint64_t ignored;
-    if (!ReadRecall(&behind, end_, &ignored)) return false;
+    if (!ReadRecall<true>(&behind, end_, &ignored)) return false;
     if (behind == end_ || static_cast<Opcode>(*behind) != Opcode::kEmptyTuple) return true;
     list->item_count = 1;
     return Object(items) && Next(Opcode::kAppend);
@@ -287,8 +321,13 @@ class StatePattern::Learner {
     out->kind = PlainValue::Kind::kNode;
     return FixedRecall(out);
   }
-  // Of a tuple.
+  // Of a tuple that is a state: mostly the same things in all.
   bool Item(PlainValue* out) {
+    if (!At(Opcode::kBinGet) && !At(Opcode::kLongBinGet)) return Single(out);
+    out->kind = PlainValue::Kind::kNode;
+    return FixedRecall(out);
+  }
+  bool Single(PlainValue* out) {
     if (at_ == end_) return false;
     const auto constant = [&](NodeId node) {
       out->kind = PlainValue::Kind::kNode;
@@ -316,10 +355,10 @@ class StatePattern::Learner {
   // Of a dict: also what begins with something recalled, or a list.
   bool Value(PlainValue* out) {
     if (At(Opcode::kEmptyList)) return List(out);
-    if (!At(Opcode::kBinGet) && !At(Opcode::kLongBinGet)) return Item(out);
+    if (!At(Opcode::kBinGet) && !At(Opcode::kLongBinGet)) return Single(out);
     const std::byte* behind = at_;
     uint64_t ignored;
-    if (!ReadRecall(&behind, end_, &ignored) || behind == end_) return false;
+    if (!ReadRecall<true>(&behind, end_, &ignored) || behind == end_) return false;
     const auto next = static_cast<Opcode>(*behind);
     if (next == Opcode::kEmptyTuple && behind + 1 != end_ &&
         static_cast<Opcode>(behind[1]) == Opcode::kNewObj) {
@@ -369,29 +408,36 @@ bool StatePattern::Learn(const std::byte* at, const std::byte* end) {
 }
 
 bool StatePattern::Match(const std::byte* at, const std::byte* end, uint64_t base) {
+  return Left(at, end) < longest_ ? Follow<true>(at, end, base) : Follow<false>(at, end, base);
+}
+
+template <bool kChecked>
+bool StatePattern::Follow(const std::byte* at, const std::byte* end, uint64_t base) {
   const Step* const last = steps_.data() + step_count_;
   for (const Step* step = steps_.data(); step != last; ++step) {
+    if (!SameBytes<kChecked>(at, end, fixed_.data() + step->fixed_at, step->fixed_size)) {
+      return false;
+    }
+    at += step->fixed_size;
     switch (step->kind) {
-      case Step::Kind::kFixed:
-        if (!SameBytes(at, end, fixed_.data() + step->at, step->count)) return false;
-        at += step->count;
+      case Step::Kind::kEnd:
         break;
       case Step::Kind::kNumbers: {
         uint64_t* out = step->number;
         for (uint64_t* const behind = out + step->count; out != behind; ++out) {
-          if (!ReadNatural(&at, end, out)) return false;
+          if (!ReadNatural<kChecked>(&at, end, out)) return false;
         }
         break;
       }
       case Step::Kind::kText:
-        if (!ReadText(&at, end, &step->value->text)) return false;
+        if (!ReadText<kChecked>(&at, end, &step->value->text)) return false;
         break;
       case Step::Kind::kRecall:
-        if (!ReadRecall(&at, end, &recalls_[step->at].index)) return false;
+        if (!ReadRecall<kChecked>(&at, end, &recalls_[step->at].index)) return false;
         break;
       case Step::Kind::kPut: {
         uint64_t index;
-        if (!ReadPut(&at, end, &index)) return false;
+        if (!ReadPut<kChecked>(&at, end, &index)) return false;
         if (base != kAnyIndex && index != base + step->at) return false;
         break;
       }

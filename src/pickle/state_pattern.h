@@ -61,15 +61,18 @@ class StatePattern {
   static constexpr size_t kMostFixed = 512;
   static constexpr size_t kMostRecalls = 32;
 
+  // Some bytes that are always the same, and one thing that is not.
   struct Step {
     enum class Kind : uint8_t {
-      kFixed,    // `count` bytes as at fixed_[at]
-      kNumbers,  // `count` integers into *number and those behind it
+      kEnd,      // nothing
+      kNumbers,  // `count` integers, into *number and those behind it
       kText,     // into *value
       kRecall,   // recalls_[at]
       kPut,      // memo index `at` of this state
     };
     Kind kind;
+    uint16_t fixed_at;  // in fixed_
+    uint16_t fixed_size;
     uint16_t count;
     uint16_t at;
     union {
@@ -78,9 +81,13 @@ class StatePattern {
     };
   };
 
+  template <bool kChecked>
+  bool Follow(const std::byte* at, const std::byte* end, uint64_t base);
+
   std::array<Step, kMostSteps> steps_;
   size_t step_count_ = 0;
   std::array<std::byte, kMostFixed> fixed_;  // each step's bytes begin at a multiple of 8
+  size_t longest_ = 0;                       // bytes that may be looked at
   std::array<Recall, kMostRecalls> recalls_;
   size_t recall_count_ = 0;
   std::array<Recall, kMostRecalls> fixed_recalls_;
