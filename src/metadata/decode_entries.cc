@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "base/large_pages.h"
 #include "metadata/layouts.h"
 #include "value/names.h"
 
@@ -38,6 +39,7 @@ Status EntriesDecoder::Read(NodeId node) {
     return Error(Code::kCorrupt, "state_dict_metadata is {}, not a dict", Describe(graph_, node));
   }
   out_.entries.reserve(mapping.pairs.size() / 2);
+  PreferLargePages(out_.entries.data(), out_.entries.capacity() * sizeof(Entry));
   names_.Reserve(mapping.pairs.size() / 2);
   state_.entry_names.reserve(mapping.pairs.size() / 2);
   properties_.resize(rows_.property_count());
@@ -71,7 +73,9 @@ Status EntriesDecoder::ReadEntry(NodeId key, NodeId node) {
   }
   const auto fresh = static_cast<uint32_t>(out_.entries.size());
   Entry& entry = out_.entries.emplace_back();
-  DCP_ASSIGN_OR_RETURN(entry.name, Text(key));
+  const std::string_view name = graph_.Text(key);
+  DCP_RETURN_IF_ERROR(Charge(name.size(), &text_left_));
+  entry.name = name;
   if (tensor) {
     entry.kind = EntryKind::kTensor;
     const Status status = folded ? ReadTensor(tensor_, &entry) : ReadTensor(object, &entry);
@@ -84,7 +88,7 @@ Status EntriesDecoder::ReadEntry(NodeId key, NodeId node) {
     entry.locations.resize(1);
   }
   // As in a Python dict, a repeated key keeps its place and takes the last value.
-  uint32_t id = names_.FindOrAdd(SeededHash(entry.name), fresh, [&](uint32_t other) {
+  uint32_t id = names_.FindOrAdd(SeededHash(name), fresh, [&](uint32_t other) {
     return out_.entries[other].name == entry.name;
   });
   if (id == fresh) {
@@ -128,13 +132,17 @@ Status EntriesDecoder::ReadTensor(const ObjectView& object, Entry* entry) {
 
 Status EntriesDecoder::ReadTensor(const FoldedRows::Tensor& tensor, Entry* entry) {
   DCP_RETURN_IF_ERROR(ReadFoldedProperties(tensor.properties, entry));
-  DCP_RETURN_IF_ERROR(AppendNumbers(tensor.size, &entry->size));
-  DCP_RETURN_IF_ERROR(CheckVolume(entry->size));
-  DCP_RETURN_IF_ERROR(MakeRoom(tensor.chunks.size(), entry));
-  for (size_t i = 0; i < tensor.chunks.size(); ++i) {
-    DCP_RETURN_IF_ERROR(ReadChunk(tensor.chunks[i], i, entry));
+  const size_t ndim = tensor.size.size(), count = tensor.chunk_count;
+  DCP_RETURN_IF_ERROR(Charge(ndim, &numbers_left_));
+  DCP_RETURN_IF_ERROR(CheckVolume(tensor.size));
+  DCP_RETURN_IF_ERROR(Charge(count * 4, &numbers_left_));
+  for (size_t i = 0; i < count; ++i) {
+    DCP_RETURN_IF_ERROR(Charge(2 * ndim, &numbers_left_));
+    DCP_RETURN_IF_ERROR(CheckBox(Dims(tensor.boxes).subspan(2 * ndim * i, 2 * ndim), i));
   }
-  entry->locations.resize(tensor.chunks.size());
+  entry->size = tensor.size;
+  entry->boxes = tensor.boxes;
+  entry->locations.resize(count);
   return Status::Ok();
 }
 

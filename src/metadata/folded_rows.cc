@@ -31,7 +31,10 @@ constexpr std::string_view kFields[][5] = {
 };
 constexpr size_t kNeeded[] = {0, 2, 3, 3, 3};  // fields; what follows may be absent
 
+constexpr size_t kAnyCount = SIZE_MAX;
 constexpr size_t kFree = 1 << 12;
+constexpr size_t kLargeInput = 16 << 20;
+constexpr size_t kInputPerRowByte = 3;  // mostly it is more
 // A tensor's size and its chunks, or less.
 constexpr size_t kMaxRow = 16 + 10 * ((1 + 2 * 8) * (kMaxDims + 1) + 8);
 constexpr size_t kLookBack = 8;  // properties that a tensor may share
@@ -52,11 +55,10 @@ class Reader {
     const uint64_t value = Number();
     return value == 0 ? std::nullopt : std::optional<uint64_t>(value - 1);
   }
-  void Dims(Shape* out) {
-    out->clear();
-    for (uint64_t left = Number(); left > 0; --left) {
-      out->push_back(static_cast<int64_t>(Number()));
-    }
+  void Dims(Shape* out) { Numbers(Number(), out); }
+  void Numbers(size_t count, Shape* out) {
+    out->resize(count);
+    for (int64_t& number : *out) number = static_cast<int64_t>(Number());
   }
   TextRef Text() {
     const uint64_t value = Number();
@@ -111,6 +113,7 @@ class FoldedRows::Writer {
 FoldedRows::FoldedRows(Bytes input, PageBuffer* pages) : input_size_(input.size()), pages_(pages) {
   classes_.fill(kNoNode);
   for (auto& keys : keys_) keys.fill(kNoNode);
+  if (input_size_ >= kLargeInput) rows_.Expect(input_size_ / kInputPerRowByte);
 }
 
 void FoldedRows::Passed(size_t offset) {
@@ -179,11 +182,18 @@ bool FoldedRows::IsSize(const Graph& graph, NodeId object, NodeId callee) {
   return true;
 }
 
-// A torch.Size or tuple of numbers.
-bool FoldedRows::PutDims(const Graph& graph, NodeId object, const PlainValue& value, Writer* out) {
+// The numbers of a torch.Size or tuple: as many as *ndim, or, when that is kAnyCount, any number of
+// them, which comes first and goes there.
+bool FoldedRows::PutDims(const Graph& graph, NodeId object, const PlainValue& value, Writer* out,
+                         size_t* ndim) {
+  const auto fits = [&](size_t count) {
+    if (count > kMaxDims || (*ndim != kAnyCount && *ndim != count)) return false;
+    if (*ndim == kAnyCount) out->Number(count);
+    *ndim = count;
+    return true;
+  };
   if (value.kind == PlainValue::Kind::kNumbers) {
-    if (value.numbers.size() > kMaxDims || !IsSize(graph, object, value.node)) return false;
-    out->Number(value.numbers.size());
+    if (!IsSize(graph, object, value.node) || !fits(value.numbers.size())) return false;
     for (const uint64_t number : value.numbers) out->Number(number);
     return true;
   }
@@ -199,8 +209,7 @@ bool FoldedRows::PutDims(const Graph& graph, NodeId object, const PlainValue& va
   // A list may still be changed.
   if (graph.kind(node) != NodeKind::kTuple) return false;
   const std::span<const NodeId> items = graph.Items(node);
-  if (items.size() > kMaxDims) return false;
-  out->Number(items.size());
+  if (!fits(items.size())) return false;
   for (const NodeId item : items) {
     if (graph.kind(item) != NodeKind::kInt || graph.AsInt(item) < 0) return false;
     out->Number(static_cast<uint64_t>(graph.AsInt(item)));
@@ -241,7 +250,9 @@ uint32_t FoldedRows::OwnTextOf(std::string_view text) {
 }
 
 bool FoldedRows::PutChunk(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
-  return PutDims(graph, object, *fields[0], out) && PutDims(graph, object, *fields[1], out);
+  size_t offsets = kAnyCount, sizes = kAnyCount;
+  return PutDims(graph, object, *fields[0], out, &offsets) &&
+         PutDims(graph, object, *fields[1], out, &sizes);
 }
 
 bool FoldedRows::PutIndex(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
@@ -250,7 +261,8 @@ bool FoldedRows::PutIndex(const Graph& graph, NodeId object, const Fields& field
   out->Number(hint ? *hint + 1 : 0);
   const bool has_offset = !IsAbsent(graph, fields[1]);
   out->Number(has_offset ? 1 : 0);
-  return !has_offset || PutDims(graph, object, *fields[1], out);
+  size_t ndim = kAnyCount;
+  return !has_offset || PutDims(graph, object, *fields[1], out, &ndim);
 }
 
 bool FoldedRows::PutStored(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
@@ -305,18 +317,23 @@ bool FoldedRows::PutProperties(const Graph& graph, const PlainValue& value, Writ
   return true;
 }
 
-// One with few chunks. Those of others are folded one by one.
+// One with few chunks, all of its dimensions. Those of others are folded one by one.
 bool FoldedRows::PutTensor(const Graph& graph, NodeId object, const Fields& fields, Writer* out) {
   if (current_->has_properties) {
     out->Number(current_->properties);
   } else if (!PutProperties(graph, *fields[0], out)) {
     return false;
   }
-  if (!PutDims(graph, object, *fields[1], out)) return false;
+  size_t ndim = kAnyCount;
+  if (!PutDims(graph, object, *fields[1], out, &ndim)) return false;
   const size_t count = fields[2]->items().size();
   out->Number(count);
   for (size_t i = 0; i < count; ++i) {
-    if (!PutChunk(graph, object, current_->chunks[i], out)) return false;
+    const Fields& chunk = current_->chunks[i];
+    if (!PutDims(graph, object, *chunk[0], out, &ndim) ||
+        !PutDims(graph, object, *chunk[1], out, &ndim)) {
+      return false;
+    }
   }
   return true;
 }
@@ -402,11 +419,8 @@ bool FoldedRows::Read(uint32_t row, Tensor* out) const {
   if (reader.Number() != kTensor) return false;
   out->properties = static_cast<uint32_t>(reader.Number());
   reader.Dims(&out->size);
-  out->chunks.resize(reader.Number());
-  for (Chunk& chunk : out->chunks) {
-    reader.Dims(&chunk.offsets);
-    reader.Dims(&chunk.sizes);
-  }
+  out->chunk_count = reader.Number();
+  reader.Numbers(2 * out->size.size() * out->chunk_count, &out->boxes);
   return true;
 }
 

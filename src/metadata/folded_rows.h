@@ -63,7 +63,8 @@ class FoldedRows final : public pickle::Folder {
   struct Tensor {
     uint32_t properties = 0;
     Shape size;
-    std::vector<Chunk> chunks;
+    size_t chunk_count = 0;
+    std::vector<int64_t> boxes;  // as an Entry's
   };
   // The properties of tensors: one node, or, when there is none, what the tuple that is their state
   // begins with.
@@ -99,7 +100,7 @@ class FoldedRows final : public pickle::Folder {
                   std::span<const pickle::PlainValue> pairs, Fields* out);
   bool IsSize(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId callee);
   bool PutDims(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
-               Writer* out);
+               Writer* out, size_t* ndim);
   bool PutText(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
                Writer* out);
   uint32_t OwnTextOf(std::string_view text);

@@ -24,13 +24,12 @@ Seeds MakeSeeds() {
   return seeds;
 }
 
+__extension__ using Wide = unsigned __int128;
+
 // Folds the full 128-bit product, so that high bits of the input reach low bits of the hash.
 uint64_t Mix(uint64_t x, uint64_t y) {
-  uint64_t low_x = x & 0xffffffff, high_x = x >> 32;
-  uint64_t low_y = y & 0xffffffff, high_y = y >> 32;
-  uint64_t cross = (low_x * low_y >> 32) + (high_x * low_y & 0xffffffff) + low_x * high_y;
-  uint64_t high = high_x * high_y + (high_x * low_y >> 32) + (cross >> 32);
-  return x * y ^ high;
+  const Wide product = static_cast<Wide>(x) * y;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
 }  // namespace
@@ -46,8 +45,15 @@ uint64_t SeededHash(std::string_view bytes, uint64_t extra) {
     hash = Mix(hash ^ word ^ seeds.a, seeds.b + hash);
   }
   if (left > 0) {
+    // The last eight bytes, some of them again; or all there are.
     uint64_t word = 0;
-    std::memcpy(&word, at, left);
+    if (bytes.size() >= 8) {
+      std::memcpy(&word, at + left - 8, 8);
+    } else {
+      for (size_t i = 0; i < left; ++i) {
+        word |= uint64_t{static_cast<unsigned char>(at[i])} << 8 * i;
+      }
+    }
     hash = Mix(hash ^ word ^ seeds.a, seeds.b + hash);
   }
   return Mix(hash ^ seeds.b, seeds.a);

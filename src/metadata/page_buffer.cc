@@ -6,11 +6,12 @@
 #include <new>
 #include <utility>
 
+#include "base/large_pages.h"
+
 namespace dcp {
 namespace {
 
 constexpr size_t kManyPages = 16 << 20;
-constexpr size_t kLargePage = 2 << 20;
 
 }  // namespace
 
@@ -19,8 +20,7 @@ PageBuffer::PageBuffer(size_t size) : size_(size) {
   void* made = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (made == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<std::byte*>(made);
-  // Faults of a few large pages; without them the small ones do.
-  if (size >= kManyPages) (void)madvise(made, size, MADV_HUGEPAGE);
+  if (size >= kManyPages) PreferLargePages(made, size);
 }
 
 PageBuffer::PageBuffer(PageBuffer&& other) noexcept
