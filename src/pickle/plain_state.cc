@@ -6,6 +6,12 @@
 
 namespace dcp::pickle {
 
+inline bool PlainStateReader::AnswerEarlier(const StatePattern::Recall& recall) {
+  recall.value->kind = PlainValue::Kind::kNode;
+  recall.value->node = memo_.Get(recall.index);
+  return recall.value->node != kNoNode;
+}
+
 bool PlainStateReader::Read(const std::byte* at, const std::byte* end) {
   if (!memo_.in_order()) return false;
   const uint64_t base = memo_.count();
@@ -17,7 +23,7 @@ bool PlainStateReader::Read(const std::byte* at, const std::byte* end) {
   form_ = form;
   if ((!pattern->settled() && !Settle()) || !AreShortTexts()) return false;
   for (const StatePattern::Recall& recall : pattern->recalls()) {
-    if (!Answer(recall)) return false;
+    if (!(recall.index < base ? AnswerEarlier(recall) : AnswerOwn(recall, base))) return false;
   }
   const uint64_t others = pattern->memoised() == 64 ? 0 : ~uint64_t{0} << pattern->memoised();
   kept_ = memo_.RecalledFrom(base) & ~others;
@@ -35,27 +41,21 @@ bool PlainStateReader::Settle() {
 }
 
 bool PlainStateReader::AreShortTexts() const {
+  if (pattern_->texts().empty()) return true;
   const auto is_short = [this](const PlainValue* value) {
     return value->text.size() <= longest_ && IsUtf8(value->text);
   };
   return std::all_of(pattern_->texts().begin(), pattern_->texts().end(), is_short);
 }
 
-// What was put earlier, or a shape of this state.
-bool PlainStateReader::Answer(const StatePattern::Recall& recall) {
-  PlainValue& value = *recall.value;
-  const uint64_t base = memo_.count();
-  if (recall.index < base) {
-    value.kind = PlainValue::Kind::kNode;
-    value.node = memo_.Get(recall.index);
-    return value.node != kNoNode;
-  }
+// By a shape of the same state.
+bool PlainStateReader::AnswerOwn(const StatePattern::Recall& recall, uint64_t base) {
   if (recall.index - base >= recall.memoised_before) return false;
   const PlainValue* shape = pattern_->numbers_memoised(recall.index - base);
   if (shape == nullptr) return false;
-  value.kind = PlainValue::Kind::kNumbers;
-  value.node = shape->node;
-  value.numbers = shape->numbers;
+  recall.value->kind = PlainValue::Kind::kNumbers;
+  recall.value->node = shape->node;
+  recall.value->numbers = shape->numbers;
   return true;
 }
 

@@ -30,7 +30,8 @@ class PlainStateReader {
  private:
   bool Settle();
   bool AreShortTexts() const;
-  bool Answer(const StatePattern::Recall& recall);
+  bool AnswerEarlier(const StatePattern::Recall& recall);
+  bool AnswerOwn(const StatePattern::Recall& recall, uint64_t base);
 
   Memo& memo_;
   const uint64_t longest_;

@@ -117,8 +117,13 @@ inline bool SameBytes(const std::byte* at, const std::byte* end, const std::byte
   if (kChecked && Left(at, end) < AlignUp(size, kWord)) {
     return Left(at, end) >= size && std::memcmp(at, pattern, size) == 0;
   }
-  for (; size >= kWord; size -= kWord, at += kWord, pattern += kWord) {
-    if (LoadLe<uint64_t>(at) != LoadLe<uint64_t>(pattern)) return false;
+  if (size >= kWord) {
+    const std::byte* const last = at + size - kWord;  // looked at by itself, in part again
+    if (LoadLe<uint64_t>(last) != LoadLe<uint64_t>(pattern + size - kWord)) return false;
+    for (; at < last; at += kWord, pattern += kWord) {
+      if (LoadLe<uint64_t>(at) != LoadLe<uint64_t>(pattern)) return false;
+    }
+    return true;
   }
   if (size == 0) return true;
   const uint64_t differs = LoadLe<uint64_t>(at) ^ LoadLe<uint64_t>(pattern);
@@ -447,34 +452,35 @@ bool StatePattern::Follow(const std::byte* at, const std::byte* end, uint64_t ba
   return true;
 }
 
-StatePatterns::Found StatePatterns::Use(size_t which) {
-  if (last_ < known_.size()) known_[last_].follower = which;
-  last_ = which;
-  return {known_[which].pattern.get(), known_[which].form};
+StatePatterns::Found StatePatterns::Use(Known* known) {
+  if (last_ != nullptr) last_->follower = known;
+  last_ = known;
+  return {known->pattern.get(), known->form};
 }
 
 StatePatterns::Found StatePatterns::Find(const std::byte* at, const std::byte* end, uint64_t base) {
-  size_t likely = 0;
-  if (last_ < known_.size()) {
-    likely = known_[last_].follower;
-    if (known_[likely].pattern->Match(at, end, base)) return Use(likely);
+  Known* const likely = last_ == nullptr ? nullptr : last_->follower;
+  if (likely != nullptr && likely->pattern->Match(at, end, base)) {
+    last_ = likely;
+    return {likely->pattern.get(), likely->form};
   }
-  for (size_t i = 0; i < known_.size(); ++i) {
-    if (i != likely && known_[i].pattern->Match(at, end, base)) return Use(i);
+  for (size_t i = 0; i < count_; ++i) {
+    if (&known_[i] != likely && known_[i].pattern->Match(at, end, base)) return Use(&known_[i]);
   }
   if (spare_ == nullptr) spare_ = std::make_unique<StatePattern>();
   if (!spare_->Learn(at, end) || !spare_->Match(at, end, base)) return {nullptr, 0};
-  size_t which = known_.size();
-  if (which < kMost) {
-    known_.emplace_back();
+  size_t which = count_;
+  if (count_ < kMost) {
+    ++count_;
   } else {
     which = oldest_;
     oldest_ = (oldest_ + 1) % kMost;
   }
-  known_[which].pattern.swap(spare_);
-  known_[which].form = ++forms_;
-  known_[which].follower = which;
-  return Use(which);
+  Known* const known = &known_[which];
+  known->pattern.swap(spare_);
+  known->form = ++forms_;
+  known->follower = known;
+  return Use(known);
 }
 
 }  // namespace dcp::pickle

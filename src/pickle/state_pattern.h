@@ -6,7 +6,6 @@
 
 #include <array>
 #include <memory>
-#include <vector>
 
 #include "base/bytes.h"
 #include "pickle/graph.h"
@@ -119,12 +118,13 @@ class StatePatterns {
   struct Known {
     std::unique_ptr<StatePattern> pattern;
     uint64_t form = 0;
-    size_t follower = 0;  // which came after it last
+    Known* follower = nullptr;  // which came after it last
   };
-  Found Use(size_t which);
+  Found Use(Known* known);
 
-  std::vector<Known> known_;
-  size_t last_ = 0;
+  std::array<Known, kMost> known_;
+  size_t count_ = 0;
+  Known* last_ = nullptr;
   size_t oldest_ = 0;
   uint64_t forms_ = 0;
   std::unique_ptr<StatePattern> spare_;
