@@ -29,7 +29,6 @@ class Decoder : DecodePart {
     }
     *announced = Field(graph_, root, kAnnouncement) != kNoNode;
     DCP_RETURN_IF_ERROR(EntriesDecoder(&state_).Read(Field(graph_, root, "state_dict_metadata")));
-    out_.BuildIndex();
     DCP_RETURN_IF_ERROR(StorageDecoder(&state_).Read(Field(graph_, root, "storage_data")));
     DCP_RETURN_IF_ERROR(PlannerDataDecoder(&state_).Read(Field(graph_, root, "planner_data")));
     DCP_RETURN_IF_ERROR(StorageMetaDecoder(&state_).Read(Field(graph_, root, "storage_meta")));

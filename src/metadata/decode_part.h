@@ -27,6 +27,7 @@ struct DecodeState {
   uint64_t numbers_left;
   uint64_t text_left;
   size_t notes_left_out = 0;
+  std::vector<pickle::NodeId> entry_names;      // of out.entries
   pickle::NodeId size_class = pickle::kNoNode;  // torch.Size, as last seen
 };
 

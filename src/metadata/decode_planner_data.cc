@@ -1,6 +1,6 @@
 #include "metadata/decode_planner_data.h"
 
-#include "metadata/id_table.h"
+#include "base/large_pages.h"
 #include "metadata/objects.h"
 #include "value/names.h"
 
@@ -21,15 +21,17 @@ Status PlannerDataDecoder::Read(NodeId node) {
   }
   auto& data = out_.planner_data.emplace();
   data.reserve(mapping.pairs.size() / 2);
-  IdTable seen;
+  PreferLargePages(data.data(), data.capacity() * sizeof data[0]);
   for (size_t i = 0; i + 1 < mapping.pairs.size(); i += 2) {
     NodeId key = mapping.pairs[i];
-    Path path;
+    const auto fresh = static_cast<uint32_t>(data.size());
+    Path& path = data.emplace_back().second;
     bool sound = false;
     if (graph_.IsString(key)) {
       DCP_ASSIGN_OR_RETURN(sound, ReadPath(mapping.pairs[i + 1], &path));
     }
     if (!sound) {
+      data.pop_back();
       if (HasRoomForNote())
         Note("planner_data has {} for {}, which is not used",
              Describe(graph_, mapping.pairs[i + 1]),
@@ -38,16 +40,32 @@ Status PlannerDataDecoder::Read(NodeId node) {
     }
     std::string_view name = graph_.Text(key);
     DCP_RETURN_IF_ERROR(Charge(name.size(), &text_left_));
-    uint32_t fresh = static_cast<uint32_t>(data.size());
-    uint32_t id = seen.FindOrAdd(SeededHash(name), fresh,
-                                 [&](uint32_t other) { return data[other].first == name; });
-    if (id != fresh) {
+    const uint32_t id = PlaceOf(key, name, fresh);
+    if (id == fresh) {
+      data.back().first = name;
+    } else {
       data[id].second = std::move(path);
-      continue;
+      data.pop_back();
     }
-    data.emplace_back(std::string(name), std::move(path));
   }
   return Status::Ok();
+}
+
+// Where the pair of this name is, or `fresh`, where it will be. As long as the names are those of
+// the entries, in their order, there can be no two of one name.
+uint32_t PlannerDataDecoder::PlaceOf(NodeId key, std::string_view name, uint32_t fresh) {
+  const auto& data = *out_.planner_data;
+  if (as_entries_) {
+    const bool same = fresh < out_.entries.size() &&
+                      (state_.entry_names[fresh] == key || out_.entries[fresh].name == name);
+    if (same) return fresh;
+    as_entries_ = false;
+    for (uint32_t i = 0; i < fresh; ++i) {
+      seen_.FindOrAdd(SeededHash(data[i].first), i, [](uint32_t) { return false; });
+    }
+  }
+  return seen_.FindOrAdd(SeededHash(name), fresh,
+                         [&](uint32_t other) { return data[other].first == name; });
 }
 
 Result<bool> PlannerDataDecoder::ReadPath(NodeId node, Path* path) {
@@ -58,8 +76,9 @@ Result<bool> PlannerDataDecoder::ReadPath(NodeId node, Path* path) {
   path->reserve(items.size());
   for (NodeId item : items) {
     if (graph_.IsString(item)) {
-      DCP_ASSIGN_OR_RETURN(std::string text, Text(item));
-      path->emplace_back(std::move(text));
+      const std::string_view text = graph_.Text(item);
+      DCP_RETURN_IF_ERROR(Charge(text.size(), &text_left_));
+      path->emplace_back(std::in_place_type<std::string>, text);
     } else if (graph_.kind(item) == NodeKind::kInt) {
       path->emplace_back(graph_.AsInt(item));
     } else {

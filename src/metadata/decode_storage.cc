@@ -120,6 +120,13 @@ std::optional<uint32_t> StorageDecoder::EntryOfOwn(uint32_t own) {
 // Long names are looked up once a node, since many keys may share one.
 std::optional<uint32_t> StorageDecoder::EntryOf(NodeId fqn) {
   if (fqn == last_fqn_) return last_entry_;
+  // Mostly the keys are in the order of the entries.
+  const uint32_t next = last_entry_ ? *last_entry_ + 1 : 0;
+  if (next < state_.entry_names.size() && state_.entry_names[next] == fqn) {
+    last_fqn_ = fqn;
+    last_entry_ = next;
+    return last_entry_;
+  }
   std::string_view name = graph_.Text(fqn);
   bool remember = name.size() > kLongText;
   if (remember) {

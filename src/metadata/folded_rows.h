@@ -35,7 +35,7 @@ class FoldedRows final : public pickle::Folder {
   bool Fold(const pickle::Graph& graph, uint32_t what, pickle::NodeId object, pickle::NodeId state,
             uint32_t* row) override;
   bool FoldPlain(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
-                 std::span<const pickle::PlainField> fields, uint32_t* row) override;
+                 const pickle::PlainState& state, uint32_t* row) override;
   void Passed(size_t offset) override;
   size_t step() const override;
 
@@ -59,10 +59,28 @@ class FoldedRows final : public pickle::Folder {
     std::optional<uint32_t> crc32;
     pickle::NodeId transforms = pickle::kNoNode;
   };
+  // A TensorStorageMetadata; its properties are those of Properties(properties).
+  struct Tensor {
+    uint32_t properties = 0;
+    Shape size;
+    size_t chunk_count = 0;
+    std::vector<int64_t> boxes;  // as an Entry's
+  };
+  // The properties of tensors: one node, or, when there is none, what the tuple that is their state
+  // begins with.
+  struct PropertyNodes {
+    pickle::NodeId whole = pickle::kNoNode;
+    std::array<pickle::NodeId, 5> parts;
+    bool operator==(const PropertyNodes&) const = default;
+  };
   // False when the row is one of another class. Shapes in `out` are cleared and filled.
   bool Read(uint32_t row, Chunk* out) const;
   bool Read(uint32_t row, Index* out) const;
   bool Read(uint32_t row, Stored* out) const;
+  bool Read(uint32_t row, Tensor* out) const;
+
+  size_t property_count() const { return properties_.size(); }
+  const PropertyNodes& Properties(uint32_t id) const { return properties_[id]; }
 
   // What a MetadataIndex begins with; false when the row is no such one.
   bool Peek(uint32_t row, TextRef* fqn, std::optional<uint64_t>* hint) const;
@@ -73,23 +91,32 @@ class FoldedRows final : public pickle::Folder {
  private:
   class Writer;
   static constexpr size_t kMostFields = 5;
+  static constexpr size_t kMostChunks = 8;  // of a tensor that is folded whole
   // What a class is made of, by position; null for what is absent.
   using Fields = std::array<const pickle::PlainValue*, kMostFields>;
   size_t FieldOf(const pickle::Graph& graph, uint32_t what, pickle::NodeId object, size_t place,
                  const pickle::PlainValue& key);
   bool SortFields(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
-                  std::span<const pickle::PlainField> fields, Fields* out);
+                  std::span<const pickle::PlainValue> pairs, Fields* out);
   bool IsSize(const pickle::Graph& graph, pickle::NodeId object, pickle::NodeId callee);
   bool PutDims(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
-               Writer* out);
+               Writer* out, size_t* ndim);
   bool PutText(const pickle::Graph& graph, pickle::NodeId object, const pickle::PlainValue& value,
                Writer* out);
+  uint32_t OwnTextOf(std::string_view text);
   bool PutChunk(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
                 Writer* out);
   bool PutIndex(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
                 Writer* out);
   bool PutStored(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
                  Writer* out);
+  bool PutProperties(const pickle::Graph& graph, const pickle::PlainValue& value, Writer* out);
+  bool PutTensor(const pickle::Graph& graph, pickle::NodeId object, const Fields& fields,
+                 Writer* out);
+  bool SortAll(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
+               std::span<const pickle::PlainValue> pairs);
+  bool SortForm(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
+                const pickle::PlainState& state);
 
   const size_t input_size_;
   PageBuffer* const pages_;
@@ -97,12 +124,27 @@ class FoldedRows final : public pickle::Folder {
   pickle::PodArray<char> texts_;
   pickle::PodArray<uint64_t> text_ends_;
   IdTable text_ids_;
+  uint32_t last_own_ = 0;
+
+  pickle::PodArray<PropertyNodes> properties_;
+
+  // The fields of a state and of the chunks in it. Those of a state that has a form are kept.
+  struct Sorted {
+    uint64_t form = 0;
+    uint32_t what = 0;
+    Fields fields;
+    std::array<Fields, kMostChunks> chunks;
+    bool has_properties = false;
+    uint32_t properties = 0;  // of a tensor, when all of the form have the same
+  };
+  std::array<Sorted, 16> sorted_;
+  Sorted* current_ = nullptr;  // of the state that is folded now
 
   // Nodes as last seen, where they are known to stay: classes, keys of states, torch.Size.
-  std::array<pickle::NodeId, 4> classes_;
-  std::array<std::array<pickle::NodeId, kMostFields>, 4> keys_;
+  std::array<pickle::NodeId, 5> classes_;
+  std::array<std::array<pickle::NodeId, kMostFields>, 5> keys_;
   // Which field stood at each place of the state read last.
-  std::array<std::array<uint8_t, kMostFields>, 4> order_{};
+  std::array<std::array<uint8_t, kMostFields>, 5> order_{};
   pickle::NodeId size_class_ = pickle::kNoNode;
 };
 

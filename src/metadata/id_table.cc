@@ -28,7 +28,7 @@ __extension__ using Wide = unsigned __int128;
 
 // Folds the full 128-bit product, so that high bits of the input reach low bits of the hash.
 uint64_t Mix(uint64_t x, uint64_t y) {
-  const Wide product = Wide{x} * y;
+  const Wide product = static_cast<Wide>(x) * y;
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
@@ -45,11 +45,14 @@ uint64_t SeededHash(std::string_view bytes, uint64_t extra) {
     hash = Mix(hash ^ word ^ seeds.a, seeds.b + hash);
   }
   if (left > 0) {
+    // The last eight bytes, some of them again; or all there are.
     uint64_t word = 0;
     if (bytes.size() >= 8) {
-      std::memcpy(&word, at + left - 8, 8);  // some bytes a second time
+      std::memcpy(&word, at + left - 8, 8);
     } else {
-      std::memcpy(&word, at, left);
+      for (size_t i = 0; i < left; ++i) {
+        word |= uint64_t{static_cast<unsigned char>(at[i])} << 8 * i;
+      }
     }
     hash = Mix(hash ^ word ^ seeds.a, seeds.b + hash);
   }

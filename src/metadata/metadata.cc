@@ -1,5 +1,7 @@
 #include "metadata/metadata.h"
 
+#include <utility>
+
 namespace dcp {
 
 void Metadata::BuildIndex() {
@@ -10,6 +12,11 @@ void Metadata::BuildIndex() {
     index_.FindOrAdd(SeededHash(name), i,
                      [&](uint32_t other) { return entries[other].name == name; });
   }
+  indexed_ = entries.size();
+}
+
+void Metadata::SetIndex(IdTable index) {
+  index_ = std::move(index);
   indexed_ = entries.size();
 }
 

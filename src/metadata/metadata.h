@@ -97,6 +97,8 @@ struct Metadata {
   // with one name, the first. Call BuildIndex again after renaming or reordering entries.
   std::optional<size_t> Find(std::string_view name) const;
   void BuildIndex();
+  // Instead of BuildIndex, with a table that finds each entry's number by SeededHash of its name.
+  void SetIndex(IdTable index);
 
  private:
   IdTable index_;

@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include "base/large_pages.h"
+
 namespace dcp {
 namespace {
 
@@ -18,8 +20,7 @@ PageBuffer::PageBuffer(size_t size) : size_(size) {
   void* made = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (made == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<std::byte*>(made);
-  // Faults of a few large pages; without them the small ones do.
-  if (size >= kManyPages) (void)madvise(made, size, MADV_HUGEPAGE);
+  if (size >= kManyPages) PreferLargePages(made, size);
 }
 
 PageBuffer::PageBuffer(PageBuffer&& other) noexcept
@@ -39,9 +40,13 @@ PageBuffer::~PageBuffer() {
 }
 
 void PageBuffer::DiscardBefore(size_t offset) {
-  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t end = (offset < size_ ? offset : size_) / page * page;
-  if (end <= discarded_) return;
+  // Part of a large page would have to be split off.
+  static const auto small = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t page = size_ >= kManyPages ? kLargePage : small;
+  const auto start = reinterpret_cast<uintptr_t>(data_);
+  const uintptr_t stop = (start + (offset < size_ ? offset : size_)) / page * page;
+  if (stop <= start + discarded_) return;
+  const size_t end = stop - start;
   // Where this fails the pages merely stay.
   (void)madvise(data_ + discarded_, end - discarded_, MADV_DONTNEED);
   discarded_ = end;

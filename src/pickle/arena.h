@@ -1,12 +1,14 @@
 // The arena behind a Graph: eight bytes a node, children in one shared array of links, and side
-// tables for what does not fit. Private to this room.
+// tables for what does not fit. Others see it through Graph only.
 #ifndef DCP_PICKLE_ARENA_H_
 #define DCP_PICKLE_ARENA_H_
 
 #include <deque>
 #include <string>
+#include <string_view>
 
-#include "pickle/graph.h"
+#include "base/bytes.h"
+#include "pickle/node.h"
 #include "pickle/pod_array.h"
 
 namespace dcp::pickle {

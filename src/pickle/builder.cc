@@ -8,6 +8,8 @@ namespace dcp::pickle {
 namespace {
 
 constexpr uint64_t kMaxLinks = 0xfffffffe;
+constexpr size_t kLargeInput = 16 << 20;
+constexpr size_t kInputPerNode = 16;  // bytes; mostly it is more
 constexpr int64_t kPlainIntEnd = int64_t{1} << 57;
 
 bool IsObject(NodeKind kind) { return kind == NodeKind::kReduce || kind == NodeKind::kNewObject; }
@@ -15,6 +17,10 @@ bool IsObject(NodeKind kind) { return kind == NodeKind::kReduce || kind == NodeK
 }  // namespace
 
 Builder::Builder(Arena* arena) : arena_(*arena) {
+  if (const size_t size = arena->input.size(); size >= kLargeInput) {
+    arena_.nodes.Expect(size / kInputPerNode);
+    arena_.links.Expect(size / kInputPerNode);
+  }
   Add(PlainNode(NodeKind::kNone, 0, 0));
   Add(PlainNode(NodeKind::kBool, 0, 0));
   Add(PlainNode(NodeKind::kBool, 0, 1));

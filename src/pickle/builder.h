@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "pickle/arena.h"
+#include "pickle/graph.h"
 
 namespace dcp::pickle {
 

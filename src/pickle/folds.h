@@ -13,7 +13,8 @@ namespace dcp::pickle {
 // of the machine can still reach. That is known without looking at the graph: an older node, or
 // the stack below the object, can come to hold a newer node only by being changed, and to be
 // changed it must lie on top of the stack, where only the memo or DUP can bring it. So
-//   Share(node)   everything made so far stays, and `node` itself is not folded;
+//   Share(node)   everything made so far stays, and `node` itself is not folded, nor what it may be
+//                 the state of, since it can still be changed;
 //   Change(node)  `node` has got more children: if it stays, everything made so far stays.
 // Nothing made before the open object ever goes, since the one open before it is given up.
 class Folds {
@@ -49,9 +50,9 @@ class Folds {
   }
 
   // Likewise for an object just opened whose state is plain.
-  bool ClosePlain(NodeId object, std::span<const PlainField> fields) {
+  bool ClosePlain(NodeId object, const PlainState& state) {
     uint32_t row = 0;
-    if (!folder_->FoldPlain(graph_, what_, object, fields, &row)) return false;
+    if (!folder_->FoldPlain(graph_, what_, object, state, &row)) return false;
     if (!build_.SetFolded(object, row)) return false;
     object_ = kNoNode;
     return true;
@@ -59,7 +60,9 @@ class Folds {
   bool IsOpen(NodeId object) const { return object == object_; }
 
   void Share(NodeId node) {
-    if (node == object_) object_ = kNoNode;
+    if (node == object_ || (object_ != kNoNode && build_.kind(node) == NodeKind::kDict)) {
+      object_ = kNoNode;
+    }
     StayAll();
   }
   void Change(NodeId node) {

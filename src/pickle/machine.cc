@@ -1,6 +1,7 @@
 #include "pickle/machine.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -18,7 +19,6 @@ constexpr int kHighestProtocol = 5;
 // Nodes and links that any input may use, beyond four for each of its bytes.
 constexpr uint64_t kFreeNodes = 4096;
 constexpr uint64_t kMostNodes = kImmediate - 1;
-constexpr uint64_t kLongestPlainText = 1 << 12;
 
 // The pickle machine of Python's documentation, with nodes in place of objects. Handlers return
 // false after Fail().
@@ -29,8 +29,8 @@ class Machine {
         arena_(*arena),
         build_(arena),
         folds_(folder, graph, &build_),
-        memo_(arena->input),
-        plain_(memo_, std::min(limits.max_bytes, kLongestPlainText)),
+        memo_(arena->input, /*alike=*/folder != nullptr),
+        plain_(memo_, limits.max_bytes),
         begin_(arena->input.data()),
         at_(begin_),
         end_(begin_ + arena->input.size()),
@@ -428,27 +428,78 @@ class Machine {
     }
     const NodeId made = build_.NewObject(callee, arguments, keywords);
     if (arguments == kEmptyTupleNode) folds_.Open(made, callee, stack_.size());
-    return Push(made) && (!folds_.IsOpen(made) || FoldPlainState(made));
+    Push(made);
+    return !folds_.IsOpen(made) || (FoldPlainState(made) && FoldFollowers());
   }
-  // Goes past the state of `object`, when it is plain and the folder takes it.
-  bool FoldPlainState(NodeId object) {
-    if (marks_.size() + 1 >= limits_.max_depth || !plain_.Read(at_, end_)) return true;
-    if (memo_.count() + plain_.memoised() > limits_.max_memo) return true;
-    if (!folds_.ClosePlain(object, plain_.fields())) return true;
-    at_ = plain_.end();
-    memo_.Skip(plain_.memoised());
-    for (const KeptNumbers& kept : plain_.kept()) {
-      if (!Keep(kept)) return false;
+  // Objects that follow each other need not come by way of Step, as long as all is ordinary.
+  bool FoldFollowers() {
+    NodeId callee;
+    while (!folds_.IsOpen(stack_.back()) && HasRoom() && NextInstance(&callee)) {
+      const NodeId made = build_.NewObject(callee, kEmptyTupleNode, kNoNode);
+      folds_.Open(made, callee, stack_.size());
+      Push(made);
+      if (!folds_.IsOpen(made)) return true;
+      if (!FoldPlainState(made)) return false;
     }
     return true;
   }
-  bool Keep(const KeptNumbers& kept) {
+  bool HasRoom() const {
+    return build_.used() <= max_used_ && !folds_.due(static_cast<size_t>(at_ - begin_));
+  }
+  // Passes a recalled class and its NEWOBJ without arguments.
+  bool NextInstance(NodeId* callee) {
+    uint64_t index;
+    size_t size;
+    if (left() < 7) return false;
+    if (static_cast<Opcode>(*at_) == Opcode::kBinGet) {
+      index = static_cast<uint8_t>(at_[1]);
+      size = 2;
+    } else if (static_cast<Opcode>(*at_) == Opcode::kLongBinGet) {
+      index = LoadLe<uint32_t>(at_ + 1);
+      size = 5;
+    } else {
+      return false;
+    }
+    if (static_cast<Opcode>(at_[size]) != Opcode::kEmptyTuple ||
+        static_cast<Opcode>(at_[size + 1]) != Opcode::kNewObj) {
+      return false;
+    }
+    *callee = memo_.Get(index);
+    if (*callee == kNoNode) return false;
+    op_at_ = at_ + size + 1;
+    at_ += size + 2;
+    return true;
+  }
+  // Goes past the state of `object`, when it is plain and the folder takes it.
+  bool FoldPlainState(NodeId object) {
+    if (!plain_.Read(at_, end_)) return true;
+    if (marks_.size() + plain_.depth() >= limits_.max_depth) return true;
+    if (memo_.count() + plain_.memoised() > limits_.max_memo) return true;
+    if (!folds_.ClosePlain(object, plain_.state())) return true;
+    at_ = plain_.end();
+    const uint64_t base = memo_.count();
+    memo_.Skip(plain_.memoised());
+    for (uint64_t kept = plain_.kept(); kept != 0; kept &= kept - 1) {
+      const auto i = static_cast<size_t>(std::countr_zero(kept));
+      if (!Keep(base + i, plain_.shape(i))) return false;
+    }
+    return true;
+  }
+  // Makes nodes of a shape that the pickle asks for again.
+  bool Keep(uint64_t memo_index, const PlainValue& shape) {
     const size_t from = stack_.size();
-    for (const uint64_t number : kept.numbers) Push(build_.Int(static_cast<int64_t>(number)));
-    if (!New(NodeKind::kTuple, from)) return false;
-    const NodeId tuple = Pop();
-    const NodeId made = build_.Reduce(kept.callee, build_.SmallTuple(&tuple, 1));
-    if (memo_.Put(kept.memo_index, made)) folds_.Share(made);
+    for (const uint64_t number : shape.numbers) Push(build_.Int(static_cast<int64_t>(number)));
+    const size_t count = shape.numbers.size();
+    NodeId tuple = kNoNode;
+    if (count > 0 && count <= 3) {
+      tuple = build_.SmallTuple(stack_.data() + from, count);
+    } else if (!build_.Container(NodeKind::kTuple, stack_.data() + from, count, &tuple)) {
+      return Full();
+    }
+    stack_.Truncate(from);
+    const NodeId made = build_.Reduce(shape.node, build_.SmallTuple(&tuple, 1));
+    memo_.Fill(memo_index, made);
+    folds_.Share(made);
     return true;
   }
   bool Build() {

@@ -3,7 +3,7 @@
 #define DCP_PICKLE_MACHINE_H_
 
 #include "base/status.h"
-#include "pickle/arena.h"
+#include "pickle/graph.h"
 
 namespace dcp::pickle {
 

@@ -9,7 +9,7 @@ constexpr uint64_t kFree = 1024;
 
 }  // namespace
 
-Memo::Memo(Bytes input) : end_(input.size() + kFree), recalled_(input, end_) {
+Memo::Memo(Bytes input, bool alike) : end_(input.size() + kFree), recalled_(input, end_, alike) {
   std::fill_n(kept_.Extend(recalled_.count()), recalled_.count(), kNoNode);
 }
 

@@ -9,6 +9,8 @@
 #include <new>
 #include <type_traits>
 
+#include "base/large_pages.h"
+
 namespace dcp::pickle {
 
 // Throws std::bad_alloc; Parse() turns it into a status.
@@ -42,6 +44,20 @@ class PodArray {
     T* begin = data_ + size_;
     size_ += count;
     return begin;
+  }
+  // Of an empty array that may come to hold up to so many values: takes the addresses at once, so
+  // that it need not move, and large pages. What is not used costs no memory. Where that cannot be
+  // had, the array grows as it would have.
+  void Expect(size_t count) {
+    if (data_ != nullptr || count > SIZE_MAX / sizeof(T)) return;
+    void* data = std::malloc(count * sizeof(T));
+    if (data == nullptr) return;
+    // The first of them come small: whoever gives memory back for what is added is not outrun.
+    if (count * sizeof(T) > kLargePage) {
+      PreferLargePages(static_cast<char*>(data) + kLargePage, count * sizeof(T) - kLargePage);
+    }
+    data_ = static_cast<T*>(data);
+    capacity_ = count;
   }
   void Append(const T* values, size_t count) {
     if (count > 0) std::memcpy(Extend(count), values, count * sizeof(T));

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "pickle/opcode.h"
+#include "pickle/state_pattern.h"
 
 namespace dcp::pickle {
 namespace {
@@ -20,7 +21,8 @@ enum Form : uint8_t {
   kRecall1,
   kRecall4,
   kRecallLine,
-  kEnd,  // nothing after it is run
+  kInstance,  // no argument; a state may follow
+  kEnd,       // nothing after it is run
 };
 
 constexpr std::array<uint8_t, 256> MakeForms() {
@@ -41,6 +43,7 @@ constexpr std::array<uint8_t, 256> MakeForms() {
   set(kRecall1, kBinGet);
   set(kRecall4, kLongBinGet);
   set(kRecallLine, kGet);
+  set(kInstance, kNewObj);
   set(kEnd, kStop);
   return forms;
 }
@@ -49,8 +52,8 @@ constexpr std::array<uint8_t, 256> kForms = MakeForms();
 
 }  // namespace
 
-Recalled::Recalled(Bytes input, uint64_t end) {
-  Scan(input, end);
+Recalled::Recalled(Bytes input, uint64_t end, bool alike) {
+  Scan(input, end, alike);
   uint64_t* const words = bits_.data();
   uint32_t* const ranks = ranks_.Extend(bits_.size());
   for (size_t i = 0; i < bits_.size(); ++i) {
@@ -59,16 +62,12 @@ Recalled::Recalled(Bytes input, uint64_t end) {
   }
 }
 
-void Recalled::Add(uint64_t index) {
-  const size_t word = static_cast<size_t>(index / 64);
-  if (word >= bits_.size()) {
-    const size_t added = word + 1 - bits_.size();
-    std::fill_n(bits_.Extend(added), added, 0);
-  }
-  bits_[word] |= uint64_t{1} << index % 64;
+void Recalled::Grow(uint64_t index) {
+  const size_t added = static_cast<size_t>(index / 64) + 1 - bits_.size();
+  std::fill_n(bits_.Extend(added), added, 0);
 }
 
-void Recalled::Scan(Bytes input, uint64_t end) {
+void Recalled::Scan(Bytes input, uint64_t end, bool alike) {
   const std::byte* at = input.data();
   const std::byte* const last = at + input.size();
   const auto left = [&] { return static_cast<uint64_t>(last - at); };
@@ -87,6 +86,16 @@ void Recalled::Scan(Bytes input, uint64_t end) {
   };
   const auto recall = [&](uint64_t index) {
     if (index < end) Add(index);
+  };
+  StatePatterns patterns;
+  const auto pass_state = [&] {
+    StatePattern* const pattern = patterns.Find(at, last, StatePattern::kAnyIndex).pattern;
+    if (pattern == nullptr) return;
+    at = pattern->end();
+    for (const StatePattern::Recall& asked : pattern->recalls()) recall(asked.index);
+    if (pattern->settled()) return;
+    for (const StatePattern::Recall& asked : pattern->fixed_recalls()) recall(asked.index);
+    pattern->Settle();
   };
   // Skips an argument that starts with its length.
   const auto counted = [&]<typename Length>(Length) {
@@ -144,6 +153,9 @@ void Recalled::Scan(Bytes input, uint64_t end) {
         }
         break;
       }
+      case kInstance:
+        if (alike) pass_state();
+        break;
       case kEnd:
         return;
       default:

@@ -14,12 +14,20 @@ namespace dcp::pickle {
 class Recalled {
  public:
   // Those below `end` that a GET of the pickle at the start of `input` names. What is no pickle is
-  // looked at up to where the machine stops too. Throws std::bad_alloc.
-  Recalled(Bytes input, uint64_t end);
+  // looked at up to where the machine stops too. `alike`: whether to expect many objects whose
+  // states are alike; they are then passed more quickly. Throws std::bad_alloc.
+  Recalled(Bytes input, uint64_t end, bool alike);
 
   size_t count() const { return count_; }
   bool Has(uint64_t index) const {
     return index / 64 < bits_.size() && (bits_[index / 64] >> index % 64 & 1) != 0;
+  }
+  // Bit i: whether index + i is in the set.
+  uint64_t WordFrom(uint64_t index) const {
+    const uint64_t word = index / 64, shift = index % 64;
+    uint64_t bits = word < bits_.size() ? bits_[word] >> shift : 0;
+    if (shift != 0 && word + 1 < bits_.size()) bits |= bits_[word + 1] << (64 - shift);
+    return bits;
   }
   // How many lower indices are in the set.
   size_t Rank(uint64_t index) const {
@@ -35,8 +43,12 @@ class Recalled {
     bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
     return static_cast<uint32_t>(bits * 0x0101010101010101 >> 56);
   }
-  void Scan(Bytes input, uint64_t end);
-  void Add(uint64_t index);
+  void Scan(Bytes input, uint64_t end, bool alike);
+  void Add(uint64_t index) {
+    if (index / 64 >= bits_.size()) Grow(index);
+    bits_[index / 64] |= uint64_t{1} << index % 64;
+  }
+  void Grow(uint64_t index);
 
   PodArray<uint64_t> bits_;
   PodArray<uint32_t> ranks_;  // of the first index of each word
