@@ -56,7 +56,8 @@ class Reader {
     return value == 0 ? std::nullopt : std::optional<uint64_t>(value - 1);
   }
   void Dims(Shape* out) { Numbers(Number(), out); }
-  void Numbers(size_t count, Shape* out) {
+  template <typename Out>
+  void Numbers(size_t count, Out* out) {
     out->resize(count);
     for (int64_t& number : *out) number = static_cast<int64_t>(Number());
   }
