@@ -469,6 +469,7 @@ StatePatterns::Found StatePatterns::Find(const std::byte* at, const std::byte* e
   }
   if (spare_ == nullptr) spare_ = std::make_unique<StatePattern>();
   if (!spare_->Learn(at, end) || !spare_->Match(at, end, base)) return {nullptr, 0};
+  if (known_ == nullptr) known_ = std::make_unique<Known[]>(kMost);
   size_t which = count_;
   if (count_ < kMost) {
     ++count_;

@@ -122,7 +122,7 @@ class StatePatterns {
   };
   Found Use(Known* known);
 
-  std::array<Known, kMost> known_;
+  std::unique_ptr<Known[]> known_;  // kMost of them, once there is one
   size_t count_ = 0;
   Known* last_ = nullptr;
   size_t oldest_ = 0;
