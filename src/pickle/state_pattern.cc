@@ -1,6 +1,7 @@
 #include "pickle/state_pattern.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "pickle/arena.h"
 #include "pickle/opcode.h"
@@ -144,7 +145,8 @@ class StatePattern::Learner {
     p_.calls_mask_ = 0;
     p_.settled_ = false;
     p_.longest_ = 0;
-    return Memoised() && DictState(&p_.values_[0]);
+    std::construct_at(p_.values_.data());
+    return Memoised() && DictState(p_.values_.data());
   }
 
  private:
@@ -258,8 +260,8 @@ class StatePattern::Learner {
   // Makes room for the items of `owner`.
   PlainValue* Open(PlainValue* owner, PlainValue::Kind kind) {
     if (containers_ == kMostContainers) return nullptr;
-    PlainValue* items = &p_.values_[1 + kMostItems * containers_++];
-    std::fill_n(items, kMostItems, PlainValue());
+    PlainValue* items = p_.values_.data() + 1 + kMostItems * containers_++;
+    std::uninitialized_fill_n(items, kMostItems, PlainValue());
     owner->kind = kind;
     owner->first_item = items;
     owner->item_count = 0;
@@ -467,7 +469,7 @@ StatePatterns::Found StatePatterns::Find(const std::byte* at, const std::byte* e
   for (size_t i = 0; i < count_; ++i) {
     if (&known_[i] != likely && known_[i].pattern->Match(at, end, base)) return Use(&known_[i]);
   }
-  if (spare_ == nullptr) spare_ = std::make_unique<StatePattern>();
+  if (spare_ == nullptr) spare_.reset(new StatePattern);
   if (!spare_->Learn(at, end) || !spare_->Match(at, end, base)) return {nullptr, 0};
   if (known_ == nullptr) known_ = std::make_unique<Known[]>(kMost);
   size_t which = count_;
