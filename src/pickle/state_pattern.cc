@@ -330,9 +330,22 @@ class StatePattern::Learner {
   }
   // Of a tuple that is a state: mostly the same things in all.
   bool Item(PlainValue* out) {
-    if (!At(Opcode::kBinGet) && !At(Opcode::kLongBinGet)) return Single(out);
-    out->kind = PlainValue::Kind::kNode;
-    return FixedRecall(out);
+    if (At(Opcode::kBinGet) || At(Opcode::kLongBinGet)) {
+      out->kind = PlainValue::Kind::kNode;
+      return FixedRecall(out);
+    }
+    if (!At(Opcode::kMark) && !AtSmallTuple()) return Single(out);
+    out->kind = PlainValue::Kind::kTuple;
+    return Tuple(out);
+  }
+  // Whether all numbers that come next are the items of one tuple.
+  bool AtSmallTuple() const {
+    const std::byte* at = at_;
+    size_t count = 0;
+    uint64_t ignored;
+    while (count <= 3 && ReadNatural<true>(&at, end_, &ignored)) ++count;
+    if (count == 0 || count > 3 || at == end_) return false;
+    return *at == static_cast<std::byte>(static_cast<size_t>(Opcode::kTuple1) + count - 1);
   }
   bool Single(PlainValue* out) {
     if (at_ == end_) return false;
