@@ -35,6 +35,7 @@ struct PlainValue {
     kNumber,       // an integer >= 0
     kText,         // a string
     kNumbers,      // what `node` gives when it is called with one tuple, of integers >= 0
+    kTuple,        // of `numbers`
     kList,         // of `items`
     kDictObject,   // an instance of `node`, made without arguments; items: key, value, key, value
                    // ... of its state

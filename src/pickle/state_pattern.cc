@@ -1,6 +1,7 @@
 #include "pickle/state_pattern.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "pickle/arena.h"
 #include "pickle/opcode.h"
@@ -144,7 +145,8 @@ class StatePattern::Learner {
     p_.calls_mask_ = 0;
     p_.settled_ = false;
     p_.longest_ = 0;
-    return Memoised() && DictState(&p_.values_[0]);
+    std::construct_at(p_.values_.data());
+    return Memoised() && DictState(p_.values_.data());
   }
 
  private:
@@ -258,8 +260,8 @@ class StatePattern::Learner {
   // Makes room for the items of `owner`.
   PlainValue* Open(PlainValue* owner, PlainValue::Kind kind) {
     if (containers_ == kMostContainers) return nullptr;
-    PlainValue* items = &p_.values_[1 + kMostItems * containers_++];
-    std::fill_n(items, kMostItems, PlainValue());
+    PlainValue* items = p_.values_.data() + 1 + kMostItems * containers_++;
+    std::uninitialized_fill_n(items, kMostItems, PlainValue());
     owner->kind = kind;
     owner->first_item = items;
     owner->item_count = 0;
@@ -328,9 +330,22 @@ class StatePattern::Learner {
   }
   // Of a tuple that is a state: mostly the same things in all.
   bool Item(PlainValue* out) {
-    if (!At(Opcode::kBinGet) && !At(Opcode::kLongBinGet)) return Single(out);
-    out->kind = PlainValue::Kind::kNode;
-    return FixedRecall(out);
+    if (At(Opcode::kBinGet) || At(Opcode::kLongBinGet)) {
+      out->kind = PlainValue::Kind::kNode;
+      return FixedRecall(out);
+    }
+    if (!At(Opcode::kMark) && !AtSmallTuple()) return Single(out);
+    out->kind = PlainValue::Kind::kTuple;
+    return Tuple(out);
+  }
+  // Whether all numbers that come next are the items of one tuple.
+  bool AtSmallTuple() const {
+    const std::byte* at = at_;
+    size_t count = 0;
+    uint64_t ignored;
+    while (count <= 3 && ReadNatural<true>(&at, end_, &ignored)) ++count;
+    if (count == 0 || count > 3 || at == end_) return false;
+    return *at == static_cast<std::byte>(static_cast<size_t>(Opcode::kTuple1) + count - 1);
   }
   bool Single(PlainValue* out) {
     if (at_ == end_) return false;
@@ -467,8 +482,9 @@ StatePatterns::Found StatePatterns::Find(const std::byte* at, const std::byte* e
   for (size_t i = 0; i < count_; ++i) {
     if (&known_[i] != likely && known_[i].pattern->Match(at, end, base)) return Use(&known_[i]);
   }
-  if (spare_ == nullptr) spare_ = std::make_unique<StatePattern>();
+  if (spare_ == nullptr) spare_.reset(new StatePattern);
   if (!spare_->Learn(at, end) || !spare_->Match(at, end, base)) return {nullptr, 0};
+  if (known_ == nullptr) known_ = std::make_unique<Known[]>(kMost);
   size_t which = count_;
   if (count_ < kMost) {
     ++count_;

@@ -26,6 +26,8 @@ class StatePattern {
     uint32_t memoised_before;  // how much of the state was memoised by then
   };
 
+  StatePattern() {}  // many are short: nothing is filled before it is used
+
   // Makes this the pattern of what lies at `at`, from behind an object's NEWOBJ up to and including
   // its BUILD. False when that is not plain; this is then no pattern.
   bool Learn(const std::byte* at, const std::byte* end);
@@ -100,7 +102,9 @@ class StatePattern {
   bool settled_ = false;
   const std::byte* end_ = nullptr;
   std::array<uint64_t, kMostNumbers> numbers_;
-  std::array<PlainValue, 1 + kMostItems * kMostContainers> values_;  // the first: the whole
+  union {
+    std::array<PlainValue, 1 + kMostItems * kMostContainers> values_;  // the first: the whole
+  };
 };
 
 // The patterns met last.
@@ -122,7 +126,7 @@ class StatePatterns {
   };
   Found Use(Known* known);
 
-  std::array<Known, kMost> known_;
+  std::unique_ptr<Known[]> known_;  // kMost of them, once there is one
   size_t count_ = 0;
   Known* last_ = nullptr;
   size_t oldest_ = 0;

@@ -27,6 +27,8 @@ std::string ValueText(const Graph& graph, const PlainValue& value) {
     case PlainValue::Kind::kNumbers:
       return fmt::format("call<{}(({}))>", GraphText(graph, value.node),
                          fmt::join(value.numbers, ", "));
+    case PlainValue::Kind::kTuple:
+      return fmt::format("({})", fmt::join(value.numbers, ", "));
     case PlainValue::Kind::kList:
       return "[" + ItemsText(graph, value.items()) + "]";
     case PlainValue::Kind::kDictObject:
@@ -153,6 +155,14 @@ const Case kCases[] = {
     {"an empty list before a key", kHead + kNew + "}(h\x02]h\x01K\x01ubt."s, 1},
     {"an object of a tuple",
      kHead + kNew + "}(h\x02h\x01)\x81\x94(Nh\x02\x88\x89K\x07\x8c\x01xt\x94" + "bubt."s, 1},
+    {"tuples in a tuple",
+     kHead + kNew +
+         "}(h\x02h\x01)\x81(NK\x01\x85\x94K\x02K\x03\x86h\x02(K\x01K\x02K\x03K\x04tK\x05tbubt."s,
+     1},
+    {"a number and a tuple", kHead + kNew + "}(h\x02h\x01)\x81(K\x01K\x02\x85tbubt."s, 1},
+    {"a tuple of more than numbers", kHead + kNew + "}(h\x02h\x01)\x81(N\x85tbubt."s, 0},
+    {"a tuple in a tuple asked for again",
+     kHead + kNew + "}(h\x02h\x01)\x81(K\x02\x85\x94tbubh\x03t."s, 0},
     {"an object in an object", kHead + kNew + "}(h\x02h\x01)\x81}(h\x02K\x01ububt."s, 1},
     {"true and false", kHead + kNew + "}(h\x02\x88\x8c\x01x\x89ubt."s, 1},
     {"a shape of its own, asked for in a list",
