@@ -198,6 +198,11 @@ class Planner {
     DCP_RETURN_IF_ERROR(CheckLoadable(stored, place));
     DCP_RETURN_IF_ERROR(CheckRecords(stored, place.length()));
     const Shape origin(stored.shape.size(), 0);
+    // Read once the payload was, when it would have to wait behind other large reads.
+    if (stored.block_table_offset && *stored.block_table_offset < place.length()) {
+      file->WillNeed(place.offset() + *stored.block_table_offset,
+                     place.length() - *stored.block_table_offset);
+    }
     const bool plain = !stored.deflated && BoxRuns::Create(stored, origin, stored.shape);
     choice->kind = plain ? PieceKind::kLarge : PieceKind::kWhole;
     if (plain) choice->stored = std::make_unique<StoredTensor>(std::move(stored));

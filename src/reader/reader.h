@@ -72,9 +72,13 @@ class ItemReader {
 
   // Reads one whole item and checks every CRC in it. *has_checksums is false when there was
   // nothing to check. For verify; any entry kind, and any form of tensor. `item`: its bytes, when
-  // they were read already; then no buffer of the pool is asked for.
+  // they were read already; then no buffer of the pool is asked for. `payload_checked`: the CRC of
+  // a dense tensor's record was found right before.
   Status VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOptions& options,
-                    bool* has_checksums, Bytes item = {});
+                    bool* has_checksums, Bytes item = {}, bool payload_checked = false);
+  // The rest, for an item that is known to have the CRC that the metadata gives: whether it is what
+  // the metadata describes. `item`: its bytes.
+  Status VerifyHeader(const Entry& entry, uint32_t chunk, const ByteSource& item);
 
   Result<std::shared_ptr<ReadableFile>> OpenFile(uint32_t file);  // index in metadata's files
 

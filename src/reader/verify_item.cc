@@ -42,8 +42,12 @@ class RecordCrc {
 // One item: in memory, or in a file at `begin`.
 class ItemVerifier {
  public:
-  ItemVerifier(const ItemPlace& place, const ReaderOptions& options, bool* has_checksums)
-      : place_(place), options_(options), has_checksums_(has_checksums) {}
+  ItemVerifier(const ItemPlace& place, const ReaderOptions& options, bool* has_checksums,
+               bool payload_checked = false)
+      : place_(place),
+        options_(options),
+        has_checksums_(has_checksums),
+        payload_checked_(payload_checked) {}
 
   Status InMemory(Bytes bytes) {
     const MemorySource source(bytes);
@@ -83,7 +87,9 @@ class ItemVerifier {
                            stored.form == TensorForm::kDense && !stored.deflated &&
                            record.data_offset == stored.data_offset &&
                            record.size == stored.data_size;
-      if (record.method != 0) {
+      if (payload && payload_checked_) {
+        *has_checksums_ = true;
+      } else if (record.method != 0) {
         DCP_RETURN_IF_ERROR(VerifyDeflated(archive, record));
       } else {
         DCP_RETURN_IF_ERROR(VerifyStored(item, record, payload ? &stored : nullptr, stream));
@@ -169,6 +175,7 @@ class ItemVerifier {
   const ItemPlace& place_;
   const ReaderOptions& options_;
   bool* has_checksums_;
+  const bool payload_checked_;
 };
 
 Status VerifyDecoded(const ItemPlace& place, std::string raw, const ReaderOptions& options,
@@ -183,7 +190,7 @@ Status VerifyDecoded(const ItemPlace& place, std::string raw, const ReaderOption
 
 // The item's bytes are those that were written; what is left is whether they are the tensor that
 // the metadata describes.
-Status VerifyHeader(const ItemPlace& place, const ByteSource& item) {
+Status HeaderFits(const ItemPlace& place, const ByteSource& item) {
   if (place.entry->kind != EntryKind::kTensor || !place.transforms().empty()) return Status::Ok();
   DCP_ASSIGN_OR_RETURN(const StoredTensor stored, ParseTensorItem(item));
   return stored.form == TensorForm::kDense ? CheckAgainstMetadata(stored, place) : Status::Ok();
@@ -200,7 +207,7 @@ Status VerifySmall(const ItemPlace& place, Bytes bytes, const ReaderOptions& opt
   const uint32_t crc = known ? Crc32(0, bytes) : 0;
   if (known && crc == place.location().crc32) {
     *has_checksums = true;
-    return VerifyHeader(place, MemorySource(bytes));
+    return HeaderFits(place, MemorySource(bytes));
   }
   const Status detail =
       place.transforms().empty()
@@ -210,8 +217,8 @@ Status VerifySmall(const ItemPlace& place, Bytes bytes, const ReaderOptions& opt
 }
 
 Status VerifyLarge(const ItemPlace& place, const ReadableFile& file, const ReaderOptions& options,
-                   bool* has_checksums) {
-  const bool known = place.location().has_crc32;
+                   bool* has_checksums, bool payload_checked) {
+  const bool known = place.location().has_crc32 && !payload_checked;
   RecordCrc whole;
   if (known) {
     ItemEdges edges(&file, place.offset(), place.length());
@@ -223,13 +230,13 @@ Status VerifyLarge(const ItemPlace& place, const ReadableFile& file, const Reade
         }));
     if (whole.Whole() == place.location().crc32) {
       *has_checksums = true;
-      return VerifyHeader(place, edges);
+      return HeaderFits(place, edges);
     }
   }
   Status detail;
   if (place.transforms().empty()) {
-    detail =
-        ItemVerifier(place, options, has_checksums).InFile(file, place.offset(), place.length());
+    detail = ItemVerifier(place, options, has_checksums, payload_checked)
+                 .InFile(file, place.offset(), place.length());
   } else {
     DCP_ASSIGN_OR_RETURN(std::string raw, ReadRawItem(file, place, false));
     detail = VerifyDecoded(place, std::move(raw), options, has_checksums);
@@ -240,7 +247,7 @@ Status VerifyLarge(const ItemPlace& place, const ReadableFile& file, const Reade
 }  // namespace
 
 Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOptions& options,
-                              bool* has_checksums, Bytes item) {
+                              bool* has_checksums, Bytes item, bool payload_checked) {
   bool ignored;
   if (has_checksums == nullptr) has_checksums = &ignored;
   *has_checksums = false;
@@ -254,7 +261,7 @@ Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOp
     DCP_RETURN_IF_ERROR(CheckInsideFile(place, file->size()));
     if (!item.empty()) return VerifySmall(place, item, options, has_checksums);
     if (place.length() > std::min<uint64_t>(kReadAtOnce, options.pool->buffer_size())) {
-      return VerifyLarge(place, *file, options, has_checksums);
+      return VerifyLarge(place, *file, options, has_checksums, payload_checked);
     }
     DCP_ASSIGN_OR_RETURN(const PooledBuffer buffer,
                          options.pool->Acquire(options.cancel, place.length()));
@@ -264,6 +271,11 @@ Status ItemReader::VerifyItem(const Entry& entry, uint32_t chunk, const ReaderOp
   };
   DCP_RETURN_IF_ERROR(AboutItem(verify(), place));
   return options.progress == nullptr ? Status::Ok() : options.progress->Advance(place.length(), 1);
+}
+
+Status ItemReader::VerifyHeader(const Entry& entry, uint32_t chunk, const ByteSource& item) {
+  DCP_ASSIGN_OR_RETURN(const ItemPlace place, FindItem(*metadata_, entry, chunk));
+  return AboutItem(HeaderFits(place, item), place);
 }
 
 }  // namespace dcp

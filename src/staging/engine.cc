@@ -5,7 +5,7 @@
 namespace dcp {
 namespace {
 
-constexpr uint64_t kLargestBuffer = 4ull << 20;  // the disk's bandwidth is reached from here on
+constexpr uint64_t kLargestBuffer = 2ull << 20;  // the disk's bandwidth is reached from here on
 constexpr uint64_t kSmallestBuffer = 64ull << 10;
 constexpr uint64_t kBuffersWanted = 8;  // writes in flight plus one being filled
 constexpr uint64_t kSpared = 16;  // this part of the budget is left for queues, stacks and tables

@@ -1,5 +1,6 @@
 // What verify finds, and that it goes on after it.
 #include <algorithm>
+#include <random>
 #include <set>
 
 #include "catalog/checkpoint.h"
@@ -7,6 +8,7 @@
 #include "support/checks.h"
 #include "support/fault_store.h"
 #include "support/sample_state.h"
+#include "support/shuffled_store.h"
 #include "support/written_checkpoint.h"
 
 namespace dcp {
@@ -226,6 +228,80 @@ std::string PaddingIsChecked() {
   return {};
 }
 
+// Large tensors with small items between them, as training states are.
+ValuePtr LargeState() {
+  std::vector<std::pair<std::string, ValuePtr>> entries;
+  for (int i = 0; i < 3; ++i) {
+    entries.emplace_back(fmt::format("large{}", i),
+                         Value::Of(PatternTensor(DType::kFloat32, {1000 + 300 * i, 1024}, i)));
+    entries.emplace_back(fmt::format("small{}", i),
+                         Value::Of(PatternTensor(DType::kBFloat16, {70}, i + 10)));
+  }
+  entries.emplace_back("note", Value::String("a text"));
+  return DictOf(std::move(entries));
+}
+
+// A sweep finds what reading item by item finds: any byte of an item or of the padding between
+// items; with checksums in the metadata, and with those of the records alone.
+std::string LargeItemsAreSwept() {
+  std::mt19937 random(3);
+  for (const bool known : {true, false}) {
+    WrittenOptions options;
+    if (!known) {
+      options.block_checksums = false;
+      options.change = [](Metadata& metadata) {
+        for (Entry& entry : metadata.entries) {
+          for (Location& location : entry.locations) location.has_crc32 = false;
+        }
+        metadata.storage_meta.reset();
+      };
+    }
+    std::shared_ptr<Store> store = NewMemoryStore();
+    CHECK_OK(WriteCheckpoint(*store, {LargeState()}, options));
+    auto opened = Checkpoint::Open(store, OpenOptions(), std::make_shared<Engine>());
+    CHECK_OK(opened);
+    for (const size_t alignment : {1, 4096}) {
+      // With and without a queue; in memory there is none.
+      const auto queued = std::make_shared<ShuffledStore>(store, alignment);
+      auto whole = VerifyIn(queued);
+      CHECK_OK(whole);
+      CHECK_THAT(whole->damage.empty() && whole->notes.empty());
+      CHECK_THAT(whole->items_checked == 7 && whole->items_without_checksum == 0);
+    }
+    const auto queued = std::make_shared<ShuffledStore>(store, 4096);
+    for (const Entry& entry : (*opened)->metadata().entries) {
+      const Location& location = entry.locations[0];
+      for (int round = 0; round < 4; ++round) {
+        // The first and the last byte, then anywhere.
+        const uint64_t at = location.offset + (round == 0   ? 0
+                                               : round == 1 ? location.length - 1
+                                                            : random() % location.length);
+        CHECK_OK(FlipByte(*store, "__0_0.distcp", at));
+        auto swept = VerifyIn(queued);
+        auto plain = VerifyIn(store);
+        CHECK_OK(swept);
+        CHECK_OK(plain);
+        CHECK_THAT(swept->items_checked == 7);
+        CHECK_THAT(swept->damage.size() == plain->damage.size());
+        CHECK_THAT(!known || swept->damage.size() == 1);
+        for (size_t i = 0; i < swept->damage.size(); ++i) {
+          CHECK_THAT(swept->damage[i].name == entry.name);
+          CHECK_THAT(swept->damage[i].status.ToString() == plain->damage[i].status.ToString());
+        }
+        CHECK_OK(FlipByte(*store, "__0_0.distcp", at));
+      }
+      if (!known || entry.name != "large1") continue;
+      CHECK_OK(FlipByte(*store, "__0_0.distcp", location.offset - 1));
+      auto swept = VerifyIn(queued);
+      CHECK_OK(swept);
+      CHECK_THAT(swept->damage.size() == 1 && swept->items_checked == 7);
+      CHECK_THAT(swept->damage[0].status.message().find("padding") != std::string::npos);
+      CHECK_OK(FlipByte(*store, "__0_0.distcp", location.offset - 1));
+    }
+  }
+  return {};
+}
+
 class Flipped final : public Transform {
  public:
   std::string_view name() const override { return "stream.flipped"; }
@@ -337,6 +413,7 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::MissingAndShortFiles>),
       cmocka_unit_test(dcp::Checked<dcp::LiesInTheMetadata>),
       cmocka_unit_test(dcp::Checked<dcp::PaddingIsChecked>),
+      cmocka_unit_test(dcp::Checked<dcp::LargeItemsAreSwept>),
       cmocka_unit_test(dcp::Checked<dcp::UnknownTransforms>),
       cmocka_unit_test(dcp::Checked<dcp::OtherFilesAreNoted>),
       cmocka_unit_test(dcp::Checked<dcp::WhatStopsIt>),

@@ -184,7 +184,7 @@ std::string PoolsFollowTheBudget() {
   CHECK_THAT(engine.PoolOrNew() == engine.pool);
   Engine large;
   large.memory_budget = 1 << 30;
-  CHECK_THAT(large.PoolOrNew()->buffer_size() == 4 << 20);
+  CHECK_THAT(large.PoolOrNew()->buffer_size() == 2 << 20);
   Engine tiny;
   tiny.memory_budget = 0;
   CHECK_THAT(tiny.PoolOrNew()->capacity() >= 2);
