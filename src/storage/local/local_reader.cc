@@ -36,7 +36,7 @@ struct OpenFile {
       // The open file itself, whatever its name leads to by now.
       std::string self = fmt::format("/proc/self/fd/{}", fd.get());
       direct_fd = UniqueFd(open(self.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOCTTY));
-      // Whole pages: disks take less kindly to reads that share a block of theirs.
+      // Whole pages, as blocks of disks and file systems are.
       if (direct_fd) direct_alignment = std::max(alignment, kDirectAlignment);
     });
     return static_cast<bool>(direct_fd);
