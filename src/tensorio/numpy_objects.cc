@@ -61,7 +61,6 @@ Shape ColumnMajorStrides(const Shape& shape) {
 
 Result<std::optional<Tensor>> Make(DType dtype, const Shape& shape, bool fortran,
                                    std::string_view bytes) {
-  Result<Tensor> tensor = Status(Code::kCorrupt, "");
   Result<int64_t> count = NumElements(shape);
   int64_t size;
   if (!count.ok() || !CheckedMul(*count, DTypeSize(dtype), &size) ||
@@ -69,11 +68,10 @@ Result<std::optional<Tensor>> Make(DType dtype, const Shape& shape, bool fortran
     return Error(Code::kCorrupt, "a numpy array of shape {} and type {} has {} bytes",
                  ToString(shape), DTypeName(dtype), bytes.size());
   }
-  tensor = Tensor::Allocate(dtype, shape);
-  if (!tensor.ok()) return tensor.status();
-  if (!bytes.empty()) std::memcpy(tensor->data, bytes.data(), bytes.size());
-  if (fortran) tensor->strides = ColumnMajorStrides(shape);
-  return std::optional<Tensor>(*std::move(tensor));
+  DCP_ASSIGN_OR_RETURN(Tensor tensor, Tensor::Allocate(dtype, shape));
+  if (!bytes.empty()) std::memcpy(tensor.data, bytes.data(), bytes.size());
+  if (fortran) tensor.strides = ColumnMajorStrides(shape);
+  return std::optional<Tensor>(std::move(tensor));
 }
 
 }  // namespace
