@@ -43,9 +43,9 @@ Status RunParallel(size_t workers, const std::function<Status(size_t)>& body) {
   return Status::Ok();
 }
 
-size_t WorkerCount(int32_t requested) {
+size_t WorkerCount(int32_t requested, size_t fewest) {
   if (requested > 0) return static_cast<size_t>(requested);
-  return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
+  return std::max(fewest, std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8));
 }
 
 }  // namespace dcp

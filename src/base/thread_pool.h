@@ -15,8 +15,9 @@ namespace dcp {
 // in turn, so bodies must not wait for each other.
 Status RunParallel(size_t workers, const std::function<Status(size_t)>& body);
 
-// A sensible number of workers: `requested` when positive, else min(hardware threads, 8).
-size_t WorkerCount(int32_t requested);
+// A sensible number of workers: `requested` when positive, else min(hardware threads, 8), but not
+// less than `fewest`: for work that mostly waits.
+size_t WorkerCount(int32_t requested, size_t fewest = 1);
 
 }  // namespace dcp
 

@@ -34,7 +34,6 @@ constexpr uint64_t kMostOfARun = 32 << 20;     // bytes; enough for several read
 constexpr uint64_t kLongestInRun = 256 << 10;  // an item that two pieces share is read again
 // While one worker waits for the ends of an item, which are small reads, others keep the disk busy.
 constexpr size_t kFewestWorkers = 4;
-constexpr size_t kHeaderWorkers = 8;
 
 // Errors that say nothing about the checkpoint.
 bool StopsVerification(const Status& status) {
@@ -262,8 +261,8 @@ class Verification {
     const std::vector<std::span<const Item>> runs = Runs(items_);
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
-    const size_t workers = std::min(
-        {Workers(kFewestWorkers), std::max<size_t>(runs.size(), 1), options_.pool->capacity()});
+    const size_t workers = std::min({WorkerCount(options_.threads, kFewestWorkers),
+                                     std::max<size_t>(runs.size(), 1), options_.pool->capacity()});
     return RunParallel(workers, [&](size_t) {
       for (size_t at; !stop.load() && (at = next.fetch_add(1)) < runs.size();) {
         Status status = ReadRun(runs[at]);
@@ -357,20 +356,21 @@ class Verification {
       }
     }
     std::atomic<size_t> next{0};
-    return RunParallel(std::min(unknown.size(), Workers(kHeaderWorkers)), [&](size_t) {
-      for (size_t at; (at = next.fetch_add(1)) < unknown.size();) {
-        DCP_RETURN_IF_ERROR(options_.cancel.Check());
-        const Item& item = *items[unknown[at]];
-        Result<StoredTensor> found = reader_->Inspect(*item.entry, item.chunk, options_);
-        if (!found.ok() || found->form != TensorForm::kDense || found->deflated || !found->crc32 ||
-            found->data_offset > item.location().length ||
-            found->data_size > item.location().length - found->data_offset) {
-          continue;
-        }
-        (*stored)[unknown[at]] = *std::move(found);
-      }
-      return Status::Ok();
-    });
+    return RunParallel(
+        std::min(unknown.size(), WorkerCount(options_.threads, kHeaderWorkers)), [&](size_t) {
+          for (size_t at; (at = next.fetch_add(1)) < unknown.size();) {
+            DCP_RETURN_IF_ERROR(options_.cancel.Check());
+            const Item& item = *items[unknown[at]];
+            Result<StoredTensor> found = reader_->Inspect(*item.entry, item.chunk, options_);
+            if (!found.ok() || found->form != TensorForm::kDense || found->deflated ||
+                !found->crc32 || found->data_offset > item.location().length ||
+                found->data_size > item.location().length - found->data_offset) {
+              continue;
+            }
+            (*stored)[unknown[at]] = *std::move(found);
+          }
+          return Status::Ok();
+        });
   }
 
   static uint32_t CrcOfZeros(uint64_t size) {
@@ -382,12 +382,6 @@ class Verification {
       left -= part;
     }
     return crc;
-  }
-
-  // At least `fewest`, unless the user says how many.
-  size_t Workers(size_t fewest) const {
-    const size_t workers = WorkerCount(options_.threads);
-    return options_.threads > 0 ? workers : std::max(workers, fewest);
   }
 
   // Items that lie side by side in a file, so that they are read together; large ones by

@@ -16,7 +16,6 @@ namespace {
 constexpr uint64_t kAlignmentRoom = 2 * BufferPool::kAlignment;
 constexpr uint64_t kQueuedSpan = 4 << 20;      // bytes of small items read at once: many in flight
 constexpr uint64_t kBlockingSpan = 512 << 10;  // the same where they are then used from cache
-constexpr size_t kHeaderWorkers = 8;           // that read small parts of a file, and wait for them
 
 Status CheckRead(const Metadata& metadata, const TensorRead& read) {
   if (read.entry == nullptr || read.entry->kind != EntryKind::kTensor) {
@@ -173,9 +172,7 @@ class Planner {
     }
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
-    size_t workers = WorkerCount(options_.threads);
-    if (options_.threads <= 0) workers = std::max(workers, kHeaderWorkers);
-    workers = std::min(workers, large.size());
+    const size_t workers = std::min(WorkerCount(options_.threads, kHeaderWorkers), large.size());
     return RunParallel(workers, [&](size_t) {
       for (size_t i; !stop && (i = next.fetch_add(1)) < large.size();) {
         const ItemPlace& place = plan_.items[large[i]].place;

@@ -20,6 +20,7 @@ inline constexpr uint64_t kTinyItem = 64 << 10;  // bytes: read whole even for a
 inline constexpr uint64_t kJoinGap = 32 << 10;   // bytes read in vain rather than read apart
 inline constexpr uint64_t kColdBytes = 8 << 20;  // of one file: less is not worth a queue
 inline constexpr size_t kReadStep = 256 << 10;   // bytes worked on at a time while in cache
+inline constexpr size_t kHeaderWorkers = 8;      // for small reads here and there in a file
 
 // All reads of one item.
 struct ItemReads {

@@ -92,7 +92,7 @@ size_t DirectAlignment(int fd) {
                             LoadLe<uint32_t>(raw + kStatxOffsetAlignAt));
     bool served = LoadLe<uint32_t>(raw + kStatxOffsetAlignAt) != 0 &&
                   align <= BufferPool::kAlignment && BufferPool::kAlignment % align == 0;
-    return served ? align : 0;
+    return served ? BufferPool::kAlignment : 0;
   }
   return BufferPool::kAlignment;
 }

@@ -21,9 +21,9 @@ Status WriteFully(int fd, uint64_t offset, Bytes data, const std::string& where)
 // Reads until `out` is full or the file ends; the bytes read.
 Result<size_t> ReadFully(int fd, uint64_t offset, MutableBytes out, const std::string& where);
 
-// What offsets, sizes and addresses must be multiples of with O_DIRECT on this open file: asked
-// from the system (statx, Linux 6.1), else 4096. 0 where there is no O_DIRECT, or where it wants
-// more than the buffer pool's alignment.
+// What offsets, sizes and addresses are to be multiples of with O_DIRECT on this open file: the
+// buffer pool's alignment, whole blocks of common file systems, even where less would do. 0 where
+// there is no O_DIRECT, or where it wants more (statx, Linux 6.1).
 size_t DirectAlignment(int fd);
 
 }  // namespace dcp

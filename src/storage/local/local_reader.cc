@@ -16,8 +16,6 @@
 namespace dcp {
 namespace {
 
-constexpr size_t kDirectAlignment = 4096;
-
 // What a reader and its queues share.
 struct OpenFile {
   UniqueFd fd;
@@ -36,8 +34,7 @@ struct OpenFile {
       // The open file itself, whatever its name leads to by now.
       std::string self = fmt::format("/proc/self/fd/{}", fd.get());
       direct_fd = UniqueFd(open(self.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOCTTY));
-      // Whole pages, as blocks of disks and file systems are.
-      if (direct_fd) direct_alignment = std::max(alignment, kDirectAlignment);
+      if (direct_fd) direct_alignment = alignment;
     });
     return static_cast<bool>(direct_fd);
   }
