@@ -17,6 +17,9 @@ class ByteSource {
   // Fills `out` with the bytes at [offset, offset + out.size()). kCorrupt when that range is not
   // wholly inside the source. Any thread.
   virtual Status ReadAt(uint64_t offset, MutableBytes out) const = 0;
+  // [offset, offset + size) will be read soon, in small parts: the source may begin to fetch it.
+  // Does not wait, and never fails.
+  virtual void WillNeed(uint64_t /*offset*/, uint64_t /*size*/) const {}
   // The whole source when it already lies in memory, else an empty span.
   virtual Bytes InMemory() const { return {}; }
 };

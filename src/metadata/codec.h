@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "base/byte_sink.h"
+#include "base/byte_source.h"
 #include "base/bytes.h"
 #include "metadata/metadata.h"
-#include "metadata/page_buffer.h"
 
 namespace dcp {
 
@@ -28,9 +28,10 @@ enum class Folding : uint8_t { kEarly, kNone };
 // messages.
 Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name,
                                 Folding folding = Folding::kEarly);
-// The same; memory of the file is given back as it is read, so that file and tables never lie side
-// by side whole.
-Result<Metadata> DecodeMetadata(PageBuffer pages, std::string_view file_name);
+// The same of a file, which is read as it is decoded: file and tables never lie side by side whole.
+// Errors are also the file's. `crc32`, if not null: of the file's bytes.
+Result<Metadata> DecodeMetadata(const ByteSource& file, std::string_view file_name,
+                                uint32_t* crc32 = nullptr);
 
 // Protocol 4 with ordinary memo use; checkpoint_id as a string; ends, after the pickle's STOP, in
 // the checksum trailer that an extra attribute of the Metadata object announces. Comes in pieces of

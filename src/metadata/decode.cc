@@ -5,6 +5,7 @@
 #include "metadata/decode_planner_data.h"
 #include "metadata/decode_storage.h"
 #include "metadata/decode_storage_meta.h"
+#include "metadata/file_input.h"
 #include "metadata/objects.h"
 #include "metadata/trailer.h"
 #include "value/names.h"
@@ -62,24 +63,24 @@ class Decoder : DecodePart {
   }
 };
 
-// `pages` is null, or holds `bytes`, which are then given back while they are read.
-Result<Metadata> Decode(Bytes bytes, PageBuffer* pages, Folding folding) {
-  bool trailer = EndsInTrailer(bytes);
-  if (trailer) DCP_RETURN_IF_ERROR(CheckTrailer(bytes));
-  Bytes body = trailer ? bytes.first(bytes.size() - kTrailerSize) : bytes;
-  FoldedRows rows(body, pages);
+Result<Metadata> Decode(const ByteSource& file, Folding folding, uint32_t* crc32) {
+  DCP_ASSIGN_OR_RETURN(std::unique_ptr<FileInput> input, FileInput::New(file));
+  const bool trailer = input->has_trailer();
+  const size_t body_size = input->bytes().size();
+  FoldedRows rows(body_size);
   DCP_ASSIGN_OR_RETURN(
       pickle::Graph graph,
-      pickle::Parse(body, pickle::Limits(), folding == Folding::kEarly ? &rows : nullptr));
+      pickle::Parse(*input, pickle::Limits(), folding == Folding::kEarly ? &rows : nullptr));
   bool announced = false;
-  DecodeState state(graph, rows, bytes.size());
+  DecodeState state(graph, rows, static_cast<size_t>(file.size()));
   DCP_ASSIGN_OR_RETURN(Metadata metadata, Decoder(&state).Run(&announced));
+  if (crc32 != nullptr) *crc32 = input->crc32();
   if (announced != trailer) {
     return Error(Code::kCorrupt, "{}",
                  announced ? "the checksum trailer that the file announces is missing or damaged"
                            : "the file ends in a checksum trailer that it does not announce");
   }
-  if (size_t rest = body.size() - graph.consumed(); rest > 0) {
+  if (size_t rest = body_size - graph.consumed(); rest > 0) {
     if (trailer) {
       return Error(Code::kCorrupt, "{} bytes lie between the pickle and its trailer", rest);
     }
@@ -91,6 +92,10 @@ Result<Metadata> Decode(Bytes bytes, PageBuffer* pages, Folding folding) {
 
 Result<Metadata> Explained(Result<Metadata> metadata, std::string_view file_name) {
   if (metadata.ok()) return metadata;
+  // What a store says of a file names it.
+  for (const auto& [key, value] : metadata.status().details()) {
+    if (key == "file") return metadata;
+  }
   return metadata.status()
       .WithContext(PrintableName(file_name))
       .WithDetail("file", std::string(file_name));
@@ -99,11 +104,12 @@ Result<Metadata> Explained(Result<Metadata> metadata, std::string_view file_name
 }  // namespace
 
 Result<Metadata> DecodeMetadata(Bytes bytes, std::string_view file_name, Folding folding) {
-  return Explained(Decode(bytes, nullptr, folding), file_name);
+  return Explained(Decode(MemorySource(bytes), folding, nullptr), file_name);
 }
 
-Result<Metadata> DecodeMetadata(PageBuffer pages, std::string_view file_name) {
-  return Explained(Decode(pages.bytes(), &pages, Folding::kEarly), file_name);
+Result<Metadata> DecodeMetadata(const ByteSource& file, std::string_view file_name,
+                                uint32_t* crc32) {
+  return Explained(Decode(file, Folding::kEarly, crc32), file_name);
 }
 
 }  // namespace dcp

@@ -111,18 +111,10 @@ class FoldedRows::Writer {
   size_t size_ = 0;
 };
 
-FoldedRows::FoldedRows(Bytes input, PageBuffer* pages) : input_size_(input.size()), pages_(pages) {
+FoldedRows::FoldedRows(size_t input_size) : input_size_(input_size) {
   classes_.fill(kNoNode);
   for (auto& keys : keys_) keys.fill(kNoNode);
   if (input_size_ >= kLargeInput) rows_.Expect(input_size_ / kInputPerRowByte);
-}
-
-void FoldedRows::Passed(size_t offset) {
-  if (pages_ != nullptr) pages_->DiscardBefore(offset);
-}
-
-size_t FoldedRows::step() const {
-  return std::clamp<size_t>(input_size_ / 64, size_t{1} << 12, size_t{1} << 20);
 }
 
 uint32_t FoldedRows::Wants(const Graph& graph, NodeId callee) {

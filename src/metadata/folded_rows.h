@@ -11,7 +11,6 @@
 #include "base/bytes.h"
 #include "base/shape.h"
 #include "metadata/id_table.h"
-#include "metadata/page_buffer.h"
 #include "pickle/graph.h"
 #include "pickle/pod_array.h"
 
@@ -28,16 +27,13 @@ struct TextRef {
 // does; past that, nothing is folded.
 class FoldedRows final : public pickle::Folder {
  public:
-  // What was passed of `pages` (may be null) is given back.
-  FoldedRows(Bytes input, PageBuffer* pages);
+  explicit FoldedRows(size_t input_size);
 
   uint32_t Wants(const pickle::Graph& graph, pickle::NodeId callee) override;
   bool Fold(const pickle::Graph& graph, uint32_t what, pickle::NodeId object, pickle::NodeId state,
             uint32_t* row) override;
   bool FoldPlain(const pickle::Graph& graph, uint32_t what, pickle::NodeId object,
                  const pickle::PlainState& state, uint32_t* row) override;
-  void Passed(size_t offset) override;
-  size_t step() const override;
 
   // A ChunkStorageMetadata's numbers.
   struct Chunk {
@@ -119,7 +115,6 @@ class FoldedRows final : public pickle::Folder {
                 const pickle::PlainState& state);
 
   const size_t input_size_;
-  PageBuffer* const pages_;
   pickle::PodArray<uint8_t> rows_;
   pickle::PodArray<char> texts_;
   pickle::PodArray<uint64_t> text_ends_;

@@ -26,8 +26,8 @@ inline constexpr std::string_view kItemCrc = "_crc32";
 // Of `length` bytes with this CRC32.
 void AppendTrailer(uint32_t crc, uint64_t length, std::string* out);
 bool EndsInTrailer(Bytes file);  // by its magic
-// For a file that ends in a trailer: kCorrupt when it does not match the bytes before it.
-Status CheckTrailer(Bytes file);
+// kCorrupt when `trailer` does not match the `length` bytes before it, whose CRC32 is `crc`.
+Status CheckTrailer(Bytes trailer, uint64_t length, uint32_t crc);
 
 }  // namespace dcp
 

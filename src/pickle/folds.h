@@ -23,7 +23,6 @@ class Folds {
   Folds(Folder* folder, const Graph& graph, Builder* build)
       : folder_(folder), graph_(graph), build_(*build) {
     nodes_stay_ = build_.node_count();
-    if (folder_ != nullptr) Schedule(0);
   }
 
   // `made` will lie at `place` on the stack.
@@ -69,21 +68,10 @@ class Folds {
     if (node < nodes_stay_) StayAll();
   }
 
-  // The machine has read the input before `offset`.
-  bool due(size_t offset) const { return offset >= due_; }
-  void Pass(size_t offset) {
-    build_.KeepTexts();
-    folder_->Passed(offset);
-    Schedule(offset);
-  }
-
  private:
   void StayAll() {
     nodes_stay_ = build_.node_count();
     links_stay_ = build_.link_count();
-  }
-  void Schedule(size_t offset) {
-    due_ = folder_->step() > SIZE_MAX - offset ? SIZE_MAX : offset + folder_->step();
   }
 
   Folder* const folder_;
@@ -95,7 +83,6 @@ class Folds {
   size_t links_ = 0;       // when it was made
   size_t nodes_stay_ = 0;  // nodes and links before these stay
   size_t links_stay_ = 0;
-  size_t due_ = SIZE_MAX;
 };
 
 }  // namespace dcp::pickle

@@ -86,10 +86,15 @@ bool Graph::IsGlobal(NodeId node, std::string_view module, std::string_view name
 }
 
 Result<Graph> Parse(Bytes input, const Limits& limits, Folder* folder) {
+  Input whole(input);
+  return Parse(whole, limits, folder);
+}
+
+Result<Graph> Parse(Input& input, const Limits& limits, Folder* folder) {
   try {
     Graph graph(std::make_unique<Arena>());
-    graph.arena_->input = input;
-    DCP_RETURN_IF_ERROR(RunMachine(limits, folder, graph, graph.arena_.get()));
+    graph.arena_->input = input.bytes();
+    DCP_RETURN_IF_ERROR(RunMachine(input, limits, folder, graph, graph.arena_.get()));
     return graph;
   } catch (const std::bad_alloc&) {
     return Status(Code::kOutOfMemory, "no memory left for the pickle's graph");

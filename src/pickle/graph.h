@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "pickle/arena.h"
+#include "pickle/input.h"
 #include "pickle/node.h"
 
 namespace dcp::pickle {
@@ -81,10 +82,6 @@ class Folder {
                          const PlainState& /*state*/, uint32_t* /*row*/) {
     return false;
   }
-  // The input before `offset` will not be looked at again, not by the graph either. Said every
-  // step() bytes or so.
-  virtual void Passed(size_t /*offset*/) {}
-  virtual size_t step() const { return SIZE_MAX; }
 };
 
 // Readers of millions of nodes ask, so that the answers are in line.
@@ -150,7 +147,7 @@ class Graph {
   bool IsString(NodeId node) const { return kind(node) == NodeKind::kString; }
 
  private:
-  friend Result<Graph> Parse(Bytes input, const Limits& limits, Folder* folder);
+  friend Result<Graph> Parse(Input& input, const Limits& limits, Folder* folder);
   explicit Graph(std::unique_ptr<Arena> arena) : arena_(std::move(arena)) {}
   // Of a container.
   std::span<const NodeId> Children(const Node& node) const {
@@ -169,9 +166,10 @@ class Graph {
 };
 
 // Parses one pickle at the start of `input`; bytes after STOP are left alone (see consumed()).
-// The graph borrows `input` (but for what it told `folder` to be passed). Errors name the opcode
-// and its byte offset: kCorrupt for what is not a pickle, kLimit for a cap, kUnsupported for
-// EXT1/2/4, out-of-band buffers and unknown opcodes.
+// The graph borrows `input`, but for what was passed of it. Errors name the opcode and its byte
+// offset: kCorrupt for what is not a pickle, kLimit for a cap, kUnsupported for EXT1/2/4,
+// out-of-band buffers and unknown opcodes; else the input's own.
+Result<Graph> Parse(Input& input, const Limits& limits, Folder* folder = nullptr);
 Result<Graph> Parse(Bytes input, const Limits& limits, Folder* folder = nullptr);
 inline Result<Graph> Parse(Bytes input) { return Parse(input, Limits()); }
 

@@ -24,29 +24,32 @@ constexpr uint64_t kMostNodes = kImmediate - 1;
 // false after Fail().
 class Machine {
  public:
-  Machine(const Limits& limits, Folder* folder, const Graph& graph, Arena* arena)
-      : limits_(limits),
+  Machine(Input& input, const Limits& limits, Folder* folder, const Graph& graph, Arena* arena)
+      : input_(input),
+        limits_(limits),
         arena_(*arena),
         build_(arena),
         folds_(folder, graph, &build_),
-        memo_(arena->input, /*alike=*/folder != nullptr),
+        memo_(input, /*alike=*/folder != nullptr),
         plain_(memo_, limits.max_bytes),
         begin_(arena->input.data()),
         at_(begin_),
         end_(begin_ + arena->input.size()),
+        ready_(begin_),
         op_at_(begin_) {
     const uint64_t justified = 4 * static_cast<uint64_t>(arena->input.size()) + kFreeNodes;
     max_used_ = std::min({limits.max_nodes, justified, kMostNodes});
   }
 
   Status Run() {
+    DCP_RETURN_IF_ERROR(input_.Restart());
+    if (!Advance()) return error_;
     while (at_ != end_) {
       op_at_ = at_;
       const auto opcode = static_cast<Opcode>(*at_++);
       if (opcode == Opcode::kStop) return Stop();
       if (!Step(opcode)) return error_;
-      const auto passed = static_cast<size_t>(at_ - begin_);
-      if (folds_.due(passed)) folds_.Pass(passed);
+      if (due() && !Advance()) return error_;
       if (build_.used() > max_used_) {
         Fail(Code::kLimit, "more than {} nodes and links", max_used_);
         return error_;
@@ -80,9 +83,32 @@ class Machine {
   }
   bool Full() { return Fail(Code::kLimit, "more links than a graph can hold"); }
 
-  // Arguments in the byte stream.
+  // The input.
 
   size_t left() const { return static_cast<size_t>(end_ - at_); }
+  size_t passed() const { return static_cast<size_t>(at_ - begin_); }
+
+  // Whether the input is to be told how far the machine has come.
+  bool due() const { return passed() >= due_; }
+  bool Advance() {
+    const size_t step = input_.step();
+    if (passed() > 0) build_.KeepTexts();
+    input_.Pass(passed());
+    due_ = step > SIZE_MAX - passed() ? SIZE_MAX : passed() + step;
+    return Load(std::min(left(), step) + Input::kLookAhead);
+  }
+  // Makes the next `size` bytes ready.
+  bool Load(size_t size) {
+    const Status loaded = input_.Load(passed() + std::min(size, left()));
+    if (!loaded.ok()) {
+      error_ = loaded;
+      return false;
+    }
+    ready_ = begin_ + input_.ready();
+    return true;
+  }
+
+  // Arguments in the byte stream.
 
   template <typename T>
   bool Read(T* out) {
@@ -99,6 +125,9 @@ class Machine {
     }
     if (length > limits_.max_bytes) {
       return Fail(Code::kLimit, "its length is {}, more than {}", length, limits_.max_bytes);
+    }
+    if (length > static_cast<uint64_t>(ready_ - at_) && !Load(static_cast<size_t>(length))) {
+      return false;
     }
     *out = {reinterpret_cast<const char*>(at_), static_cast<size_t>(length)};
     at_ += length;
@@ -117,7 +146,13 @@ class Machine {
 
   // Up to a line feed, which is consumed and left out.
   bool Line(std::string_view* out) {
-    const void* found = left() == 0 ? nullptr : std::memchr(at_, '\n', left());
+    const void* found = nullptr;
+    for (const std::byte* from = at_; found == nullptr && from != end_;) {
+      if (from == ready_ && !Load(static_cast<size_t>(from - at_) + Input::kLookAhead))
+        return false;
+      found = std::memchr(from, '\n', static_cast<size_t>(ready_ - from));
+      from = ready_;
+    }
     if (found == nullptr) return Corrupt("the input ends inside its line");
     if (!Take(static_cast<uint64_t>(static_cast<const std::byte*>(found) - at_), out)) return false;
     ++at_;
@@ -443,9 +478,7 @@ class Machine {
     }
     return true;
   }
-  bool HasRoom() const {
-    return build_.used() <= max_used_ && !folds_.due(static_cast<size_t>(at_ - begin_));
-  }
+  bool HasRoom() const { return build_.used() <= max_used_ && !due(); }
   // Passes a recalled class and its NEWOBJ without arguments.
   bool NextInstance(NodeId* callee) {
     uint64_t index;
@@ -720,6 +753,7 @@ class Machine {
     return Fail(Code::kUnsupported, "no such opcode in protocols 0 to {}", kHighestProtocol);
   }
 
+  Input& input_;
   const Limits& limits_;
   Arena& arena_;
   Builder build_;
@@ -729,6 +763,8 @@ class Machine {
   const std::byte* const begin_;
   const std::byte* at_;
   const std::byte* const end_;
+  const std::byte* ready_;  // as far as the input is there
+  size_t due_ = 0;
   const std::byte* op_at_;
   uint64_t max_used_;
   PodArray<NodeId> stack_;
@@ -739,8 +775,9 @@ class Machine {
 
 }  // namespace
 
-Status RunMachine(const Limits& limits, Folder* folder, const Graph& graph, Arena* arena) {
-  return Machine(limits, folder, graph, arena).Run();
+Status RunMachine(Input& input, const Limits& limits, Folder* folder, const Graph& graph,
+                  Arena* arena) {
+  return Machine(input, limits, folder, graph, arena).Run();
 }
 
 }  // namespace dcp::pickle

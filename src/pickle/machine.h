@@ -7,9 +7,11 @@
 
 namespace dcp::pickle {
 
-// Runs the pickle at the start of arena->input and sets root and consumed. Uses constant stack.
-// `folder` may be null; `graph` is what it sees of the arena. Throws std::bad_alloc.
-Status RunMachine(const Limits& limits, Folder* folder, const Graph& graph, Arena* arena);
+// Runs the pickle at the start of `input`, whose bytes are arena->input, and sets root and
+// consumed. Uses constant stack. `folder` may be null; `graph` is what it sees of the arena. Throws
+// std::bad_alloc.
+Status RunMachine(Input& input, const Limits& limits, Folder* folder, const Graph& graph,
+                  Arena* arena);
 
 }  // namespace dcp::pickle
 

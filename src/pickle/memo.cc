@@ -9,7 +9,8 @@ constexpr uint64_t kFree = 1024;
 
 }  // namespace
 
-Memo::Memo(Bytes input, bool alike) : end_(input.size() + kFree), recalled_(input, end_, alike) {
+Memo::Memo(Input& input, bool alike)
+    : end_(input.bytes().size() + kFree), recalled_(input, end_, alike) {
   std::fill_n(kept_.Extend(recalled_.count()), recalled_.count(), kNoNode);
 }
 

@@ -15,7 +15,7 @@ namespace dcp::pickle {
 class Memo {
  public:
   // `alike`: whether to expect many objects whose states are alike.
-  Memo(Bytes input, bool alike);
+  Memo(Input& input, bool alike);
 
   // No index from here on is kept by rank.
   uint64_t end() const { return end_; }

@@ -52,7 +52,7 @@ constexpr std::array<uint8_t, 256> kForms = MakeForms();
 
 }  // namespace
 
-Recalled::Recalled(Bytes input, uint64_t end, bool alike) {
+Recalled::Recalled(Input& input, uint64_t end, bool alike) {
   Scan(input, end, alike);
   uint64_t* const words = bits_.data();
   uint32_t* const ranks = ranks_.Extend(bits_.size());
@@ -67,9 +67,25 @@ void Recalled::Grow(uint64_t index) {
   std::fill_n(bits_.Extend(added), added, 0);
 }
 
-void Recalled::Scan(Bytes input, uint64_t end, bool alike) {
-  const std::byte* at = input.data();
-  const std::byte* const last = at + input.size();
+void Recalled::Scan(Input& input, uint64_t end, bool alike) {
+  const std::byte* const begin = input.bytes().data();
+  const std::byte* at = begin;
+  const std::byte* const last = at + input.bytes().size();
+  const std::byte* ready = begin + input.ready();
+  size_t due = 0;
+  // Makes what lies up to `size` bytes behind `from` ready.
+  const auto load = [&](const std::byte* from, size_t size) {
+    const size_t before = static_cast<size_t>(from - begin);
+    if (!input.Load(before + std::min(size, input.bytes().size() - before)).ok()) return false;
+    ready = begin + input.ready();
+    return true;
+  };
+  const auto advance = [&] {
+    const size_t passed = static_cast<size_t>(at - begin), step = input.step();
+    input.Pass(passed);
+    due = step > SIZE_MAX - passed ? SIZE_MAX : passed + step;
+    return load(at, std::min(input.bytes().size(), step) + Input::kLookAhead);
+  };
   const auto left = [&] { return static_cast<uint64_t>(last - at); };
   const auto skip = [&](uint64_t size) {
     if (size > left()) return false;
@@ -77,7 +93,12 @@ void Recalled::Scan(Bytes input, uint64_t end, bool alike) {
     return true;
   };
   const auto line = [&](std::string_view* out) {
-    const void* found = left() == 0 ? nullptr : std::memchr(at, '\n', left());
+    const void* found = nullptr;
+    for (const std::byte* from = at; found == nullptr && from != last;) {
+      if (from == ready && !load(from, Input::kLookAhead)) return false;
+      found = std::memchr(from, '\n', static_cast<size_t>(ready - from));
+      from = ready;
+    }
     if (found == nullptr) return false;
     const auto* stop = static_cast<const std::byte*>(found);
     *out = AsText({at, stop});
@@ -105,6 +126,7 @@ void Recalled::Scan(Bytes input, uint64_t end, bool alike) {
     return skip(size);
   };
   while (at != last) {
+    if (static_cast<size_t>(at - begin) >= due && !advance()) return;
     const uint8_t form = kForms[static_cast<uint8_t>(*at++)];
     std::string_view text;
     bool more = true;

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "base/bytes.h"
+#include "pickle/input.h"
 #include "pickle/pod_array.h"
 
 namespace dcp::pickle {
@@ -14,9 +14,10 @@ namespace dcp::pickle {
 class Recalled {
  public:
   // Those below `end` that a GET of the pickle at the start of `input` names. What is no pickle is
-  // looked at up to where the machine stops too. `alike`: whether to expect many objects whose
-  // states are alike; they are then passed more quickly. Throws std::bad_alloc.
-  Recalled(Bytes input, uint64_t end, bool alike);
+  // looked at up to where the machine stops too, what cannot be loaded up to there. `alike`:
+  // whether to expect many objects whose states are alike; they are then passed more quickly. It is
+  // the input's first pass. Throws std::bad_alloc.
+  Recalled(Input& input, uint64_t end, bool alike);
 
   size_t count() const { return count_; }
   bool Has(uint64_t index) const {
@@ -43,7 +44,7 @@ class Recalled {
     bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
     return static_cast<uint32_t>(bits * 0x0101010101010101 >> 56);
   }
-  void Scan(Bytes input, uint64_t end, bool alike);
+  void Scan(Input& input, uint64_t end, bool alike);
   void Add(uint64_t index) {
     if (index / 64 >= bits_.size()) Grow(index);
     bits_[index / 64] |= uint64_t{1} << index % 64;

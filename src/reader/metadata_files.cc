@@ -15,26 +15,49 @@ namespace {
 constexpr std::string_view kRankPrefix = "__";
 constexpr std::string_view kRankSuffix = ".metadata";
 
-struct RawFile {
+struct ReadFile {
   std::string name;
-  PageBuffer pages;
+  std::string fingerprint;
+  Metadata metadata;
 };
 
-Result<RawFile> ReadRawFile(const Store& store, std::string name) {
+using Reading = Result<ReadFile> (*)(const ReadableFile& file, std::string name);
+
+std::string FingerprintOf(std::string_view name, uint64_t size, uint32_t crc) {
+  return fmt::format("{}:{}:{:08x};", name, size, crc);
+}
+
+Result<ReadFile> ReadAndDecode(const ReadableFile& file, std::string name) {
+  uint32_t crc = 0;
+  DCP_ASSIGN_OR_RETURN(Metadata metadata, DecodeMetadata(file, name, &crc));
+  std::string fingerprint = FingerprintOf(name, file.size(), crc);
+  return ReadFile{std::move(name), std::move(fingerprint), std::move(metadata)};
+}
+
+Result<ReadFile> ReadFingerprint(const ReadableFile& file, std::string name) {
+  const uint64_t size = file.size();
+  std::vector<std::byte> block(static_cast<size_t>(std::min<uint64_t>(size, 1 << 20)));
+  uint32_t crc = 0;
+  for (uint64_t at = 0; at < size; at += block.size()) {
+    const auto part = static_cast<size_t>(std::min<uint64_t>(size - at, block.size()));
+    DCP_RETURN_IF_ERROR(file.ReadAt(at, MutableBytes(block).first(part)));
+    crc = Crc32(crc, Bytes(block).first(part));
+  }
+  std::string fingerprint = FingerprintOf(name, size, crc);
+  return ReadFile{std::move(name), std::move(fingerprint), Metadata()};
+}
+
+Result<ReadFile> ReadOne(const Store& store, std::string name, Reading read) {
   DCP_ASSIGN_OR_RETURN(auto file, store.Open(name));
-  const uint64_t size = file->size();
-  if (size > kMaxMetadataSize) {
+  if (file->size() > kMaxMetadataSize) {
     return Error(Code::kLimit, "'{}' in {} has {} bytes, more than the {} allowed here", name,
-                 store.location(), size, kMaxMetadataSize)
+                 store.location(), file->size(), kMaxMetadataSize)
         .WithDetail("file", name);
   }
   try {
-    PageBuffer pages(size);
-    DCP_RETURN_IF_ERROR(file->ReadAt(0, pages.mutable_bytes()));
-    return RawFile{std::move(name), std::move(pages)};
+    return read(*file, std::move(name));
   } catch (const std::bad_alloc&) {
-    return Error(Code::kOutOfMemory, "no memory for the {} bytes of '{}' in {}", size, name,
-                 store.location());
+    return Error(Code::kOutOfMemory, "no memory left for the metadata in {}", store.location());
   }
 }
 
@@ -45,9 +68,9 @@ Status NoCheckpoint(const Store& store) {
 }
 
 // The metadata files there are, in rank order; empty when there are none.
-Result<std::vector<RawFile>> ReadOnce(const Store& store) {
-  std::vector<RawFile> files;
-  Result<RawFile> whole = ReadRawFile(store, std::string(kMetadataFile));
+Result<std::vector<ReadFile>> ReadOnce(const Store& store, Reading read) {
+  std::vector<ReadFile> files;
+  Result<ReadFile> whole = ReadOne(store, std::string(kMetadataFile), read);
   if (whole.ok()) {
     files.push_back(*std::move(whole));
     return files;
@@ -68,25 +91,22 @@ Result<std::vector<RawFile>> ReadOnce(const Store& store) {
   }
   std::sort(ranks.begin(), ranks.end());
   for (int32_t rank : ranks) {
-    DCP_ASSIGN_OR_RETURN(RawFile file, ReadRawFile(store, RankMetadataName(rank)));
+    DCP_ASSIGN_OR_RETURN(ReadFile file, ReadOne(store, RankMetadataName(rank), read));
     files.push_back(std::move(file));
   }
   return files;
 }
 
-Result<std::vector<RawFile>> ReadRawFiles(const Store& store) {
-  Result<std::vector<RawFile>> files = ReadOnce(store);
-  if (!files.ok() && files.status().code() == Code::kNotFound) files = ReadOnce(store);
+Result<std::vector<ReadFile>> ReadAllFiles(const Store& store, Reading read) {
+  Result<std::vector<ReadFile>> files = ReadOnce(store, read);
+  if (!files.ok() && files.status().code() == Code::kNotFound) files = ReadOnce(store, read);
   return files;
 }
 
-std::string Fingerprint(const std::vector<RawFile>& files) {
-  std::string print;
-  for (const RawFile& file : files) {
-    const Bytes bytes = file.pages.bytes();
-    print += fmt::format("{}:{}:{:08x};", file.name, bytes.size(), Crc32(0, bytes));
-  }
-  return print;
+std::string JoinedFingerprint(const std::vector<ReadFile>& files) {
+  std::string joined;
+  for (const ReadFile& file : files) joined += file.fingerprint;
+  return joined;
 }
 
 }  // namespace
@@ -111,18 +131,14 @@ std::string RankMetadataName(int32_t rank) {
 }
 
 Result<CommittedMetadata> ReadCommittedMetadata(const Store& store) {
-  DCP_ASSIGN_OR_RETURN(std::vector<RawFile> files, ReadRawFiles(store));
+  Result<std::vector<ReadFile>> read = ReadAllFiles(store, ReadAndDecode);
+  if (!read.ok()) return read.status().WithDetail("location", std::string(store.location()));
+  std::vector<ReadFile> files = *std::move(read);
   if (files.empty()) return NoCheckpoint(store);
   CommittedMetadata committed;
-  committed.fingerprint = Fingerprint(files);
+  committed.fingerprint = JoinedFingerprint(files);
   std::vector<Metadata> ranks;
-  for (RawFile& file : files) {
-    Result<Metadata> decoded = DecodeMetadata(std::move(file.pages), file.name);
-    if (!decoded.ok()) {
-      return decoded.status().WithDetail("location", std::string(store.location()));
-    }
-    ranks.push_back(*std::move(decoded));
-  }
+  for (ReadFile& file : files) ranks.push_back(std::move(file.metadata));
   if (files[0].name == kMetadataFile) {
     committed.metadata = std::move(ranks[0]);
     return committed;
@@ -139,8 +155,8 @@ Result<CommittedMetadata> ReadCommittedMetadata(const Store& store) {
 }
 
 Result<bool> StillCommitted(const Store& store, const std::string& fingerprint) {
-  Result<std::vector<RawFile>> files = ReadRawFiles(store);
-  if (files.ok()) return Fingerprint(*files) == fingerprint;
+  Result<std::vector<ReadFile>> files = ReadAllFiles(store, ReadFingerprint);
+  if (files.ok()) return JoinedFingerprint(*files) == fingerprint;
   if (files.status().code() == Code::kNotFound) return false;
   return files.status();
 }

@@ -67,9 +67,6 @@ class ReadableFile : public ByteSource {
   // True when, as far as a few samples tell, [offset, offset + size) lies in memory already, so
   // that a cold queue would only be slower.
   virtual bool Cached(uint64_t /*offset*/, uint64_t /*size*/) const { return false; }
-  // [offset, offset + size) will be read soon, in small parts: the store may begin to fetch it.
-  // Does not wait, and never fails.
-  virtual void WillNeed(uint64_t /*offset*/, uint64_t /*size*/) const {}
   // A private read-only mapping of [offset, offset + size), kept alive by the returned owner.
   // kUnsupported where the store has no memory to map. Documented as invalid when another
   // program truncates the file.

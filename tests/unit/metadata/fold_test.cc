@@ -4,9 +4,12 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/checksum.h"
 #include "metadata/codec.h"
 #include "metadata/folded_rows.h"
+#include "metadata/page_buffer.h"
 #include "support/cmocka.h"
+#include "support/far_source.h"
 #include "unit/metadata/sample.h"
 // after cmocka.h
 #include "support/checks.h"
@@ -21,12 +24,6 @@ std::string ReadAll(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-PageBuffer Pages(std::string_view bytes) {
-  PageBuffer pages(bytes.size());
-  if (!bytes.empty()) std::memcpy(pages.mutable_bytes().data(), bytes.data(), bytes.size());
-  return pages;
-}
-
 std::string CompareAll(const Metadata& a, const Metadata& b) {
   std::string difference = Difference(a, b);
   if (!difference.empty()) return difference;
@@ -38,7 +35,7 @@ std::string CompareAll(const Metadata& a, const Metadata& b) {
 std::string SameEitherWay(const std::string& file) {
   Result<Metadata> folded = DecodeMetadata(AsBytes(file), "file");
   CHECK_OK(folded);
-  Result<Metadata> given_back = DecodeMetadata(Pages(file), "file");
+  Result<Metadata> given_back = DecodeMetadata(FarSource(file), "file");
   CHECK_OK(given_back);
   std::string difference = CompareAll(*folded, *given_back);
   if (!difference.empty()) return difference;
@@ -88,7 +85,7 @@ std::string ManyOfOurs() {
     CHECK_THAT(file->size() > 1 << 20);
     std::string difference = SameEitherWay(*file);
     if (!difference.empty()) return difference;
-    Result<Metadata> decoded = DecodeMetadata(Pages(*file), "file");
+    Result<Metadata> decoded = DecodeMetadata(FarSource(*file), "file");
     CHECK_OK(decoded);
     difference = EntryDifference(many, *decoded);
     if (!difference.empty()) return difference;
@@ -126,12 +123,58 @@ std::string MostIsFolded() {
   CHECK_OK(file);
   Result<pickle::Graph> whole = pickle::Parse(AsBytes(*file));
   CHECK_OK(whole);
-  FoldedRows rows(AsBytes(*file), nullptr);
+  FoldedRows rows(file->size());
   Result<pickle::Graph> graph = pickle::Parse(AsBytes(*file), pickle::Limits(), &rows);
   CHECK_OK(graph);
   // An item leaves a chunk, a key, a place, and the torch.Size that chunk and key share.
   CHECK_THAT(graph->node_count() < 20 * 50 * 7 + 1000);
   CHECK_THAT(graph->node_count() < whole->node_count());
+  return {};
+}
+
+// A file that is fetched while it is looked at gives the same tables, and is read once.
+std::string LargeFiles() {
+  Result<std::string> encoded = EncodeMetadata(ManyShards(50, 1200), Dialect::kDefault);
+  CHECK_OK(encoded);
+  const std::string file = *std::move(encoded);
+  CHECK_THAT(file.size() > (6 << 20));
+  Result<Metadata> whole = DecodeMetadata(AsBytes(file), "file");
+  CHECK_OK(whole);
+  FarSource source(file);
+  uint32_t crc = 0;
+  Result<Metadata> read = DecodeMetadata(source, "file", &crc);
+  CHECK_OK(read);
+  CHECK_THAT(crc == Crc32(0, AsBytes(file)));
+  CHECK_THAT(source.bytes_read == file.size());
+  return CompareAll(*whole, *read);
+}
+
+std::string LargeDamagedFiles() {
+  Result<std::string> encoded = EncodeMetadata(ManyShards(50, 1200), Dialect::kDefault);
+  CHECK_OK(encoded);
+  std::string file = *std::move(encoded);
+  for (const size_t at : {size_t{30}, file.size() / 2, file.size() - 1}) {
+    file[at] = static_cast<char>(file[at] ^ 1);
+    Result<Metadata> whole = DecodeMetadata(AsBytes(file), "file");
+    Result<Metadata> read = DecodeMetadata(FarSource(file), "file");
+    CHECK_THAT(!whole.ok() && !read.ok() && read.status().code() == Code::kCorrupt);
+    CHECK_THAT(read.status().message() == whole.status().message());
+    file[at] = static_cast<char>(file[at] ^ 1);
+  }
+  // No pickle from some byte on: the rest is fetched all the same, or given up.
+  for (const size_t at : {size_t{0}, file.size() / 2}) {
+    const std::string damaged = file.substr(0, at) + std::string(6 << 20, '\xff');
+    Result<Metadata> read = DecodeMetadata(FarSource(damaged), "file");
+    Result<Metadata> whole = DecodeMetadata(AsBytes(damaged), "file");
+    CHECK_THAT(!read.ok() && !whole.ok());
+    CHECK_THAT(read.status().message() == whole.status().message());
+  }
+  for (const uint64_t bytes : {uint64_t{0}, uint64_t{64}, uint64_t{file.size() / 2}}) {
+    FarSource source(file);
+    source.fail_past = bytes;
+    Result<Metadata> read = DecodeMetadata(source, "file");
+    CHECK_THAT(!read.ok() && read.status().code() == Code::kIo);
+  }
   return {};
 }
 
@@ -153,7 +196,8 @@ std::string Discards() {
 int main() {
   const CMUnitTest tests[] = {
       DCP_CHECKED(RealFiles),    DCP_CHECKED(ManyOfOurs), DCP_CHECKED(EncodedInPieces),
-      DCP_CHECKED(MostIsFolded), DCP_CHECKED(Discards),
+      DCP_CHECKED(MostIsFolded), DCP_CHECKED(LargeFiles), DCP_CHECKED(LargeDamagedFiles),
+      DCP_CHECKED(Discards),
   };
   return cmocka_run_group_tests_name("metadata/fold", tests, nullptr, nullptr);
 }

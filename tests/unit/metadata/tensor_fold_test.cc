@@ -5,6 +5,7 @@
 #include "metadata/codec.h"
 #include "metadata/folded_rows.h"
 #include "support/cmocka.h"
+#include "support/far_source.h"
 #include "unit/metadata/sample.h"
 // after cmocka.h
 #include "support/checks.h"
@@ -241,15 +242,13 @@ std::string EitherWay(std::string_view file) {
   const Result<Metadata> unfolded = DecodeMetadata(AsBytes(file), "file", Folding::kNone);
   std::string difference = DifferenceOf(DecodeMetadata(AsBytes(file), "file"), unfolded);
   if (!difference.empty()) return difference;
-  PageBuffer pages(file.size());
-  if (!file.empty()) std::memcpy(pages.mutable_bytes().data(), file.data(), file.size());
-  return DifferenceOf(DecodeMetadata(std::move(pages), "file"), unfolded);
+  return DifferenceOf(DecodeMetadata(FarSource(file), "file"), unfolded);
 }
 
 // How many of the file's tensors and items are folded. Behind the input lies as much as a pattern
 // may look at.
 size_t FoldedCount(const std::string& file, bool items) {
-  FoldedRows rows(AsBytes(file), nullptr);
+  FoldedRows rows(file.size());
   Result<pickle::Graph> graph = pickle::Parse(AsBytes(file), pickle::Limits(), &rows);
   if (!graph.ok()) return SIZE_MAX;
   const pickle::NodeId state = graph->State(graph->root());

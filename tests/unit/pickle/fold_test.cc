@@ -13,11 +13,52 @@ namespace {
 
 using namespace std::string_literals;
 
-// Takes instances of m:C whose state is no None; keeps the state's text. What was passed of the
-// input is overwritten, to show that nobody looks there again.
+// Shows no more than it must: what is not asked for yet and what was passed is overwritten.
+class StingyInput final : public Input {
+ public:
+  explicit StingyInput(std::string_view all, size_t step = 1)
+      : StingyInput(std::string(all), std::make_unique<std::string>(all.size(), '?'), step) {}
+
+  size_t step() const override { return step_; }
+  void Pass(size_t offset) override {
+    std::memset(shown_->data() + passed_, '?', offset - passed_);
+    passed_ = offset;
+  }
+  Status Restart() override {
+    if (fail_in_pass == 1) return Error(Code::kIo, "gone");
+    std::memset(shown_->data(), '?', shown_->size());
+    passed_ = 0;
+    set_ready(0);
+    ++pass_;
+    return Status::Ok();
+  }
+
+  int fail_in_pass = 0;  // loads past the first mebibyte fail then
+
+ private:
+  StingyInput(std::string all, std::unique_ptr<std::string> shown, size_t step)
+      : Input(AsBytes(*shown), Nothing()),
+        all_(std::move(all)),
+        shown_(std::move(shown)),
+        step_(step) {}
+  Status LoadMore(size_t end) override {
+    if (fail_in_pass == pass_ && end > kLookAhead) return Error(Code::kIo, "gone");
+    std::memcpy(shown_->data() + ready(), all_.data() + ready(), end - ready());
+    set_ready(end);
+    return Status::Ok();
+  }
+
+  const std::string all_;
+  const std::unique_ptr<std::string> shown_;
+  const size_t step_;
+  size_t passed_ = 0;
+  int pass_ = 1;
+};
+
+// Takes instances of m:C whose state is no None; keeps the state's text.
 class Collector final : public Folder {
  public:
-  explicit Collector(std::string input) : input_(std::move(input)) {}
+  explicit Collector(std::string_view input) : input_(input) {}
 
   uint32_t Wants(const Graph& graph, NodeId callee) override {
     return graph.IsGlobal(callee, "m", "C") ? 7 : 0;
@@ -30,19 +71,13 @@ class Collector final : public Folder {
     taken.push_back(GraphText(graph, state));
     return true;
   }
-  void Passed(size_t offset) override {
-    std::memset(input_.data() + passed_, '?', offset - passed_);
-    passed_ = offset;
-  }
-  size_t step() const override { return 1; }
 
-  Result<Graph> Run() { return Parse(AsBytes(input_), Limits(), this); }
+  Result<Graph> Run() { return Parse(input_, Limits(), this); }
 
   std::vector<std::string> taken;
 
  private:
-  std::string input_;
-  size_t passed_ = 0;
+  StingyInput input_;
 };
 
 struct Case {
@@ -159,6 +194,50 @@ std::string PassedInputIsNotRead() {
   return {};
 }
 
+// What is longer than the look-ahead is loaded when it is met, by both passes.
+std::string LongArguments() {
+  const std::string text((5 << 20) + 3, 'x'), size("\x03\0\x50\0"s);
+  const std::string recalled = "K\x07q\x05"s, recall = "h\x05h\x05"s;
+  const std::string pickles[] = {
+      "(" + recalled + "X" + size + text + recall + "t.",                // BINUNICODE
+      "(" + recalled + "B" + size + text + recall + "t.",                // BINBYTES
+      "(" + recalled + "S'" + text + "'\n" + recall + "t.",              // STRING
+      "(" + recalled + "V" + text + "\n" + recall + "t.",                // UNICODE
+      "(" + recalled + "c" + text + "\n" + text + "\n" + recall + "t.",  // GLOBAL
+  };
+  for (const std::string& pickle : pickles) {
+    Result<Graph> plain = Parse(AsBytes(pickle));
+    CHECK_OK(plain);
+    const std::string want = GraphText(*plain, plain->root());
+    for (const size_t step : {size_t{1}, size_t{1} << 12, size_t{1} << 20}) {
+      StingyInput input(pickle, step);
+      Result<Graph> graph = Parse(input, Limits());
+      CHECK_OK(graph);
+      CHECK_THAT(GraphText(*graph, graph->root()) == want);
+      CHECK_THAT(graph->consumed() == pickle.size());
+    }
+  }
+  // A line without an end is looked for up to the input's, and is an error as ever.
+  const std::string endless = "S'" + text;
+  StingyInput input(endless);
+  CHECK_THAT(Parse(input, Limits()).status().message() ==
+             Parse(AsBytes(endless)).status().message());
+  return {};
+}
+
+std::string FailedLoads() {
+  const std::string text((5 << 20) + 3, 'x');
+  for (const std::string& pickle : {"X\x03\0\x50\0"s + text + ".", "S'" + text + "'\n."}) {
+    for (const int pass : {1, 2}) {
+      StingyInput input(pickle);
+      input.fail_in_pass = pass;
+      Result<Graph> graph = Parse(input, Limits());
+      CHECK_THAT(!graph.ok() && graph.status().code() == Code::kIo);
+    }
+  }
+  return {};
+}
+
 // A hundred thousand objects leave a node each.
 std::string LittleIsLeft() {
   std::string pickle = "cm\nC\n\x94(";
@@ -198,6 +277,8 @@ int main() {
       DCP_CHECKED(pickle::Folds),
       DCP_CHECKED(pickle::SecondStateIsRefused),
       DCP_CHECKED(pickle::PassedInputIsNotRead),
+      DCP_CHECKED(pickle::LongArguments),
+      DCP_CHECKED(pickle::FailedLoads),
       DCP_CHECKED(pickle::LittleIsLeft),
       DCP_CHECKED(pickle::GapsInTheMemo),
   };
