@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <mutex>
 #include <optional>
@@ -7,31 +6,21 @@
 #include <span>
 #include <tuple>
 
-#include "base/checksum.h"
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "catalog/checkpoint.h"
+#include "catalog/verify_sweep.h"
 #include "planner/save_planner.h"
 #include "reader/metadata_files.h"
 #include "reader/range_reader.h"
 #include "reader/read_plan.h"
-#include "reader/sweep.h"
 #include "value/names.h"
 
 namespace dcp {
 namespace {
 
-struct Item {
-  const Entry* entry;
-  uint32_t chunk;
-  std::optional<uint64_t> padding = {};  // where the zeros in front of it begin
-  bool checked = false;                  // nothing is left to do
-  bool payload_checked = false;          // of a dense tensor without a checksum in the metadata
-  const Location& location() const { return entry->locations[chunk]; }
-};
+using Item = ItemToVerify;
 
-constexpr uint64_t kMostOfARun = 32 << 20;     // bytes; enough for several reads in flight
-constexpr uint64_t kLongestInRun = 256 << 10;  // an item that two pieces share is read again
 // While one worker waits for the ends of an item, which are small reads, others keep the disk busy.
 constexpr size_t kFewestWorkers = 4;
 
@@ -247,18 +236,20 @@ class Verification {
   }
 
   Status ReadItems() {
+    FileSweep sweep(metadata_, reader_, options_,
+                    [this](const Item& item) { return Count(item, Status::Ok(), true); });
     for (size_t at = 0; at < items_.size();) {
       size_t end = at + 1;
       while (end < items_.size() && items_[end].location().file == items_[at].location().file)
         ++end;
-      DCP_RETURN_IF_ERROR(SweepFile(std::span(items_).subspan(at, end - at)));
+      DCP_RETURN_IF_ERROR(sweep.Run(std::span(items_).subspan(at, end - at)));
       at = end;
     }
     for (const Item& item : items_) {
       if (item.checked && item.padding) DCP_RETURN_IF_ERROR(CheckPadding(item));
     }
     std::erase_if(items_, [](const Item& item) { return item.checked; });
-    const std::vector<std::span<const Item>> runs = Runs(items_);
+    const std::vector<std::span<const Item>> runs = RunsOf(items_);
     std::atomic<size_t> next{0};
     std::atomic<bool> stop{false};
     const size_t workers = std::min({WorkerCount(options_.threads, kFewestWorkers),
@@ -273,140 +264,6 @@ class Verification {
       }
       return Status::Ok();
     });
-  }
-
-  // What one range of a sweep must give.
-  struct Expected {
-    Item* item;
-    enum class What : uint8_t { kItem, kPadding, kPayload } what;
-    uint32_t crc32;
-  };
-
-  // Reads the large items of a file, and those that lie alone between them, in one sweep. Where
-  // nothing is wrong, nothing is left to be read; else the item is read again, and tells what is.
-  Status SweepFile(std::span<Item> items) {
-    DCP_ASSIGN_OR_RETURN(const std::shared_ptr<ReadableFile> file,
-                         reader_->OpenFile(items.front().location().file));
-    std::vector<Item*> alone;
-    for (const std::span<const Item> run : Runs(items)) {
-      if (run.size() == 1) alone.push_back(&items[static_cast<size_t>(&run[0] - items.data())]);
-    }
-    uint64_t bytes = 0;
-    for (const Item* item : alone) bytes += item->location().length;
-    if (bytes < kColdBytes) return Status::Ok();
-    const uint64_t begin = alone.front()->location().offset;
-    DCP_ASSIGN_OR_RETURN(const bool serves,
-                         CanSweep(*file, begin, EndOf(*alone.back()) - begin, options_));
-    if (!serves) return Status::Ok();
-    std::vector<std::optional<StoredTensor>> stored(alone.size());
-    DCP_RETURN_IF_ERROR(ReadHeaders(alone, &stored));
-    std::vector<SweptRange> ranges;
-    std::vector<Expected> expected;
-    const auto add = [&](uint64_t from, uint64_t size, const Expected& what) {
-      if (size == 0 || (!ranges.empty() && from < ranges.back().begin + ranges.back().size)) return;
-      ranges.push_back({from, size});
-      expected.push_back(what);
-    };
-    for (size_t i = 0; i < alone.size(); ++i) {
-      const Location& location = alone[i]->location();
-      if (alone[i]->padding) {
-        const uint64_t size = location.offset - *alone[i]->padding;
-        add(*alone[i]->padding, size, {alone[i], Expected::What::kPadding, CrcOfZeros(size)});
-      }
-      if (location.has_crc32) {
-        add(location.offset, location.length, {alone[i], Expected::What::kItem, location.crc32});
-      } else if (stored[i]) {
-        add(location.offset + stored[i]->data_offset, stored[i]->data_size,
-            {alone[i], Expected::What::kPayload, *stored[i]->crc32});
-      }
-    }
-    return Sweep(*file, ranges, options_, [&](size_t i, uint32_t crc, const ItemEdges& ends) {
-      return crc == expected[i].crc32 ? UseSwept(expected[i], ends) : Status::Ok();
-    });
-  }
-
-  Status UseSwept(const Expected& expected, const ItemEdges& ends) {
-    Item& item = *expected.item;
-    switch (expected.what) {
-      case Expected::What::kPadding:
-        item.padding.reset();
-        return Status::Ok();
-      case Expected::What::kPayload:
-        item.payload_checked = true;
-        return Status::Ok();
-      case Expected::What::kItem:
-        break;
-    }
-    const Status header = reader_->VerifyHeader(*item.entry, item.chunk, ends);
-    if (!header.ok()) return Status::Ok();  // is told when it is read again
-    item.checked = true;  // but for the padding in front of it, which another worker may have
-    return Count(item, header, true);
-  }
-
-  // Where the payloads of items lie that have no checksum of the whole: those that are plain.
-  Status ReadHeaders(const std::vector<Item*>& items,
-                     std::vector<std::optional<StoredTensor>>* stored) {
-    std::vector<size_t> unknown;
-    for (size_t i = 0; i < items.size(); ++i) {
-      const Location& location = items[i]->location();
-      if (!location.has_crc32 && items[i]->entry->kind == EntryKind::kTensor &&
-          location.transforms < metadata_.transform_sets.size() &&
-          metadata_.transform_sets[location.transforms].empty()) {
-        unknown.push_back(i);
-      }
-    }
-    std::atomic<size_t> next{0};
-    return RunParallel(
-        std::min(unknown.size(), WorkerCount(options_.threads, kHeaderWorkers)), [&](size_t) {
-          for (size_t at; (at = next.fetch_add(1)) < unknown.size();) {
-            DCP_RETURN_IF_ERROR(options_.cancel.Check());
-            const Item& item = *items[unknown[at]];
-            Result<StoredTensor> found = reader_->Inspect(*item.entry, item.chunk, options_);
-            if (!found.ok() || found->form != TensorForm::kDense || found->deflated ||
-                !found->crc32 || found->data_offset > item.location().length ||
-                found->data_size > item.location().length - found->data_offset) {
-              continue;
-            }
-            (*stored)[unknown[at]] = *std::move(found);
-          }
-          return Status::Ok();
-        });
-  }
-
-  static uint32_t CrcOfZeros(uint64_t size) {
-    static constexpr std::array<std::byte, 4096> kZeros{};
-    uint32_t crc = 0;
-    for (uint64_t left = size; left > 0;) {
-      const size_t part = std::min<uint64_t>(left, kZeros.size());
-      crc = Crc32(crc, Bytes(kZeros).first(part));
-      left -= part;
-    }
-    return crc;
-  }
-
-  // Items that lie side by side in a file, so that they are read together; large ones by
-  // themselves.
-  static std::vector<std::span<const Item>> Runs(std::span<const Item> items) {
-    std::vector<std::span<const Item>> runs;
-    for (size_t at = 0; at < items.size();) {
-      const Location& first = items[at].location();
-      size_t end = at + 1;
-      while (end < items.size() && items[end].location().file == first.file &&
-             EndOf(items[end]) - first.offset <= kMostOfARun && IsSmall(items[end - 1]) &&
-             IsSmall(items[end])) {
-        ++end;
-      }
-      runs.push_back(items.subspan(at, end - at));
-      at = end;
-    }
-    return runs;
-  }
-
-  static bool IsSmall(const Item& item) {
-    return item.location().length > 0 && item.location().length <= kLongestInRun;
-  }
-  static uint64_t EndOf(const Item& item) {
-    return item.location().offset + item.location().length;
   }
 
   // Several items come by in large pieces. What no piece holds whole, or could not be read so, is
@@ -426,7 +283,7 @@ class Verification {
   Status ReadPieces(std::span<const Item> run, std::vector<bool>* done) {
     const uint64_t begin = run.front().location().offset;
     uint64_t end = begin;
-    for (const Item& item : run) end = std::max(end, EndOf(item));
+    for (const Item& item : run) end = std::max(end, item.end());
     DCP_ASSIGN_OR_RETURN(std::shared_ptr<ReadableFile> file,
                          reader_->OpenFile(run.front().location().file));
     if (file->Cached(begin, end - begin)) return Status::Ok();  // small reads are as fast
