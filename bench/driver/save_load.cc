@@ -15,9 +15,11 @@ void SaveCommand(const Arguments& arguments) {
   dcp_save_options options;
   dcp_save_options_init(&options, sizeof options);
   options.durable = static_cast<int32_t>(arguments.Number("durable", 1));
+  options.files = static_cast<int32_t>(arguments.Number("files", 1));
   dcp_storage_options storage_options;
   dcp_storage_options_init(&storage_options, sizeof storage_options);
   storage_options.direct = static_cast<int32_t>(arguments.Number("direct", 1));
+  storage_options.io_uring = static_cast<int32_t>(arguments.Number("io-uring", 1));
   std::string folder = arguments.Text("folder");
   cli::SaveReportHandle report;
   Result result;
