@@ -101,6 +101,11 @@ DCP_API void dcp_error_set_foreign(dcp_error *error, void *payload, void (*retai
                                    void (*release)(void *payload));
 /** [borrowed], or NULL. Retain it by the host's own means to keep it. */
 DCP_API void *dcp_error_foreign(const dcp_error *error);
+/** Names a rank that failed, and with what: `failure` is [taken]; NULL makes it a rank of which
+ *  nothing was heard in time. For callbacks of communicators. Only before the error is handed over.
+ *  [serial] */
+DCP_API void dcp_error_add_rank_failure(dcp_error *error, int32_t rank, const char *step,
+                                        dcp_error *failure);
 DCP_API dcp_status dcp_error_status(const dcp_error *error);
 DCP_API const char *dcp_error_message(const dcp_error *error); /* [borrowed] UTF-8, never NULL */
 /** Details by key: "file", "tensor", "offset", "errno", "global", ... [borrowed]; NULL when absent.
@@ -550,6 +555,133 @@ DCP_API dcp_status dcp_context_add_transform(dcp_context *context, const char *n
                                              const char *version, const dcp_transform_table *table,
                                              void *user_data, dcp_error **error);
 
+/* ---- communicators ----------------------------------------------------------------------------
+ */
+
+/** How the ranks of one group talk; those of a save or load. Collective: every rank makes the same
+ *  calls in the same order, one at a time. Handles are [serial].
+ *
+ *  Each call has a timeout in milliseconds: how long a rank may say nothing before it counts as
+ *  missing; negative waits for ever. A rank that is missing or cannot be heard is named:
+ * DCP_TIMEOUT (or DCP_RANK_FAILED) with a failure for each, see dcp_error_rank_failure(). Where the
+ * ranks talk by messages or through a key-value store, a rank that still writes says so and is
+ * waited for, and one that was late hears what the others did without it. */
+typedef struct dcp_communicator dcp_communicator;
+
+/** Rank 0 of 1. */
+DCP_API dcp_status dcp_communicator_single(dcp_communicator **out, dcp_error **error);
+/** The ranks of one process, each used by a thread of its own: fills out[0] to out[world_size - 1],
+ *  each [owned]. At most 4096. A rank whose handle was freed is missing at once. */
+DCP_API dcp_status dcp_communicator_local(int32_t world_size, dcp_communicator **out,
+                                          dcp_error **error);
+
+/** Receives a buffer, copied: `rank`'s where there are several. */
+typedef void (*dcp_buffer_sink)(void *sink, int32_t rank, const void *data, size_t size);
+
+typedef struct dcp_buffer {
+  const void *data;
+  size_t size;
+} dcp_buffer;
+
+/** Collective calls of the caller's own. Members are called one at a time, but for still_here. A
+ *  rank that does not come within `timeout_ms` is DCP_TIMEOUT, and is named by
+ *  dcp_error_add_rank_failure where it is known. */
+typedef struct dcp_communicator_table {
+  uint64_t struct_size;
+  /** must. On `root`: give(sink, rank, ...) for every rank that came, also when others did not. */
+  dcp_status (*gather)(void *user_data, const void *data, size_t size, int32_t root,
+                       int64_t timeout_ms, dcp_buffer_sink give, void *sink, dcp_error **error);
+  /** must. `parts`: on `root` one a rank, elsewhere NULL. give() this rank's. */
+  dcp_status (*scatter)(void *user_data, const dcp_buffer *parts, int32_t root, int64_t timeout_ms,
+                        dcp_buffer_sink give, void *sink, dcp_error **error);
+  /** must. `data` is read on `root` only. give() it on every other rank. */
+  dcp_status (*broadcast)(void *user_data, const void *data, size_t size, int32_t root,
+                          int64_t timeout_ms, dcp_buffer_sink give, void *sink, dcp_error **error);
+  /** may. give() every rank's on every rank. NULL: a gather and a broadcast. */
+  dcp_status (*all_gather)(void *user_data, const void *data, size_t size, int64_t timeout_ms,
+                           dcp_buffer_sink give, void *sink, dcp_error **error);
+  /** may. NULL: an all_gather of nothing. */
+  dcp_status (*barrier)(void *user_data, int64_t timeout_ms, dcp_error **error);
+  /** may. Between two calls, on any thread: this rank is at work. `root` tells all, others tell
+   *  `root`. Called often: it does something a few times per `timeout_ms`. */
+  void (*still_here)(void *user_data, int32_t root, int64_t timeout_ms);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_communicator_table;
+DCP_API dcp_status dcp_communicator_new(const dcp_communicator_table *table, void *user_data,
+                                        int32_t rank, int32_t world_size, dcp_communicator **out,
+                                        dcp_error **error);
+
+/** Messages between two ranks, reliable and in order; the library makes the collective calls of
+ *  them. Members are called one at a time, on any thread. */
+typedef struct dcp_message_table {
+  uint64_t struct_size;
+  /** must. May return before it is received. A receiver that does not take it holds the sender up
+   *  for `timeout_ms` at most. */
+  dcp_status (*send)(void *user_data, int32_t to, const void *data, size_t size, int64_t timeout_ms,
+                     dcp_error **error);
+  /** must. give() the next message of `from` once; DCP_TIMEOUT when none comes in time. 0: what is
+   *  there already. */
+  dcp_status (*receive)(void *user_data, int32_t from, int64_t timeout_ms, dcp_buffer_sink give,
+                        void *sink, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_message_table;
+DCP_API dcp_status dcp_communicator_from_messages(const dcp_message_table *table, void *user_data,
+                                                  int32_t rank, int32_t world_size,
+                                                  dcp_communicator **out, dcp_error **error);
+
+/** A key-value store that all ranks reach. Members are called one at a time, on any thread. */
+typedef struct dcp_key_value_table {
+  uint64_t struct_size;
+  /** must. Values are of up to 4 MiB and a few bytes. */
+  dcp_status (*set)(void *user_data, const char *key, const void *data, size_t size,
+                    int64_t timeout_ms, dcp_error **error);
+  /** must. give() the value once; DCP_TIMEOUT when the key does not come in time. 0: what is there
+   *  already. */
+  dcp_status (*get)(void *user_data, const char *key, int64_t timeout_ms, dcp_buffer_sink give,
+                    void *sink, dcp_error **error);
+  /** must. A key that is not there is no failure. */
+  dcp_status (*remove)(void *user_data, const char *key, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_key_value_table;
+/** `prefix` of all keys: this group's own, never used in the store before. Copied. */
+DCP_API dcp_status dcp_communicator_from_store(const dcp_key_value_table *table, void *user_data,
+                                               const char *prefix, int32_t rank, int32_t world_size,
+                                               dcp_communicator **out, dcp_error **error);
+
+DCP_API int32_t dcp_communicator_rank(const dcp_communicator *communicator);
+DCP_API int32_t dcp_communicator_world_size(const dcp_communicator *communicator);
+
+/** Buffers, in the order of ranks. */
+typedef struct dcp_buffers dcp_buffers;
+DCP_API size_t dcp_buffers_count(const dcp_buffers *buffers);
+DCP_API const void *dcp_buffers_at(const dcp_buffers *buffers, size_t index,
+                                   size_t *size); /* [borrowed]; NULL when out of range */
+DCP_API void dcp_buffers_free(dcp_buffers *buffers);
+
+/** The collective calls. *out is [owned]. Gather: all on `root`, none elsewhere; when ranks are
+ *  missing it fails, but the others' are given. */
+DCP_API dcp_status dcp_communicator_gather(dcp_communicator *communicator, const void *data,
+                                           size_t size, int32_t root, int64_t timeout_ms,
+                                           dcp_buffers **out, dcp_error **error);
+/** `parts` is read on `root` only: one a rank. *out has one buffer. */
+DCP_API dcp_status dcp_communicator_scatter(dcp_communicator *communicator, const dcp_buffer *parts,
+                                            size_t part_count, int32_t root, int64_t timeout_ms,
+                                            dcp_buffers **out, dcp_error **error);
+/** *out has one buffer. */
+DCP_API dcp_status dcp_communicator_broadcast(dcp_communicator *communicator, const void *data,
+                                              size_t size, int32_t root, int64_t timeout_ms,
+                                              dcp_buffers **out, dcp_error **error);
+DCP_API dcp_status dcp_communicator_all_gather(dcp_communicator *communicator, const void *data,
+                                               size_t size, int64_t timeout_ms, dcp_buffers **out,
+                                               dcp_error **error);
+DCP_API dcp_status dcp_communicator_barrier(dcp_communicator *communicator, int64_t timeout_ms,
+                                            dcp_error **error);
+/** Between two calls: this rank is at work and is to be waited for. `root` tells all others, others
+ *  tell `root`. Cheap when called often. */
+DCP_API void dcp_communicator_still_here(dcp_communicator *communicator, int32_t root,
+                                         int64_t timeout_ms);
+DCP_API void dcp_communicator_free(dcp_communicator *communicator);
+
 /* ---- save -------------------------------------------------------------------------------------
  */
 
@@ -564,14 +696,18 @@ typedef struct dcp_save_options {
   int32_t durable;   /**< 1: on return the checkpoint survives a power cut */
   int32_t flatten;   /**< 1; 0 keeps the top level's names and stores nested values as objects */
   int32_t files;     /**< 1: data files a rank (upstream's thread_count) */
-  int32_t file_per_item;         /**< 0; 1 is upstream's single_file_per_rank=False */
-  int32_t dialect;               /**< DCP_DIALECT_DEFAULT */
-  int32_t block_checksums;       /**< 1: lets slices be checked; ignored by stock */
-  int64_t timeout_ms;            /**< 600000: silence of another rank; negative waits for ever */
-  const char *const *transforms; /**< NULL; names ("stream.zstd") from the context's registry */
-  size_t transform_count;        /**< 0 */
-  const char *checkpoint_id;     /**< NULL: the storage's location */
-  dcp_cancel *cancel;            /**< NULL */
+  int32_t file_per_item;          /**< 0; 1 is upstream's single_file_per_rank=False */
+  int32_t dialect;                /**< DCP_DIALECT_DEFAULT */
+  int32_t block_checksums;        /**< 1: lets slices be checked; ignored by stock */
+  int64_t timeout_ms;             /**< 600000: silence of another rank; negative waits for ever */
+  const char *const *transforms;  /**< NULL; names ("stream.zstd") from the context's registry */
+  size_t transform_count;         /**< 0 */
+  const char *checkpoint_id;      /**< NULL: the storage's location */
+  dcp_cancel *cancel;             /**< NULL */
+  dcp_communicator *communicator; /**< NULL: this rank alone. Used until the save ends */
+  int32_t coordinator;            /**< 0: the rank that plans and commits */
+  int32_t dedup_to_lowest_rank;   /**< 0: what several ranks hold is written by the one with the
+                                       least to write, as upstream; 1: by the lowest */
 } dcp_save_options;
 DCP_API void dcp_save_options_init(dcp_save_options *options, size_t struct_size);
 
@@ -620,9 +756,10 @@ typedef struct dcp_load_options {
   int32_t allow_cast;    /**< 1 as upstream, reported; 0 makes another dtype DCP_MISMATCH */
   int32_t verify;        /**< 1: check every checksum over what is read */
   int32_t flatten;       /**< 1: the state dict is flattened, as when saved */
-  int32_t reserved;      /**< 0 */
-  int64_t timeout_ms;    /**< 600000 */
+  int32_t coordinator;   /**< 0: the rank that failures are told to, and tells them */
+  int64_t timeout_ms;    /**< 600000: silence of another rank; negative waits for ever */
   dcp_cancel *cancel;    /**< NULL */
+  dcp_communicator *communicator; /**< NULL: this rank alone */
 } dcp_load_options;
 DCP_API void dcp_load_options_init(dcp_load_options *options, size_t struct_size);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a step needs and this machine lacks; quick when nothing is missing.
-#   scripts/setup.sh build | test | fuzz | lint
+#   scripts/setup.sh build | mpi | test | fuzz | lint
 # Debian packages come by apt, as root or with sudo; without either the list is printed and the
 # script ends. Python parts go into build/venv (and build/torch-2.15 for `test`), nowhere else.
 . "$(dirname "$0")/common.sh"
@@ -11,6 +11,7 @@ packages=(g++ cmake ninja-build pkg-config zlib1g-dev libfmt-dev libisal-dev lib
           libzstd-dev libcli11-dev nlohmann-json3-dev libcmocka-dev swig python3-dev python3-venv)
 case $step in
   build) ;;
+  mpi) packages+=(libopenmpi-dev openmpi-bin) ;;
   test) packages+=(binutils strace valgrind) ;;
   fuzz)
     if [ -z "$(find_clang)" ]; then
@@ -23,7 +24,7 @@ case $step in
   lint)
     command -v clang-format-14 >/dev/null || packages+=(clang-format-14)
     command -v clang-tidy-14 >/dev/null || packages+=(clang-tidy-14) ;;
-  *) fail "usage: scripts/setup.sh build|test|fuzz|lint" ;;
+  *) fail "usage: scripts/setup.sh build|mpi|test|fuzz|lint" ;;
 esac
 
 # The Python that makes build/venv; Debian's needs python3-dev and python3-venv, others bring both.

@@ -53,6 +53,7 @@ class Step:
     elsewhere: str = ""  # the stage of make test that runs its fiftieth, when --fiftieth need not
 
 
+MPIRUN = "mpirun --oversubscribe" + (" --allow-run-as-root" if os.geteuid() == 0 else "")
 SHARDED = "tests/fixtures/golden/torch-2.4/w2/sharded/ckpt"
 OURS = f"dcpctl cp {SHARDED} {{scratch}}/ours --files 1 && "
 EXCHANGE = "DCP_EXCHANGE_COUNT={count} DCP_EXCHANGE_SEED={seed} {torch} -m pytest -q -p no:cacheprovider tests/exchange -k "
@@ -79,6 +80,9 @@ STEPS = [
     # Checked for memory too: the pool of I/O buffers, and 1.5 KiB an item.
     Step("many-tensors", "build/release/bin/stress {scratch}/ckpt tensors {count} {seed}", 178000, 178000),
     Step("many-shards", "build/release/bin/stress {scratch}/ckpt shards {count} {seed}", 1000000, 1000000),
+    Step("reshard", "build/release/bin/stress_reshard {count} {seed}", 10000, 1000),
+    Step("lost-ranks-mpi", f"LOST_RANK_RUNS={{count}} LOST_RANK_SEED={{seed}} {{python}} tests/mpi/lost_rank.py "
+         f"build/release/bin/mpi_lost_rank build/release/bin/dcpctl {MPIRUN}", 250, 10, elsewhere="ctest release"),
     read_by("2.15", "default"),
     read_by("2.13", "default"),
     read_by("2.8", "default"),

@@ -68,12 +68,12 @@ fi
 CTEST='tests (passed|failed)'
 PYTEST='[0-9]+ (passed|failed|error)'
 
-stage "set up" none scripts/setup.sh build
+stage "set up" none scripts/setup.sh mpi
 # torch comes while the compiler works.
 scripts/setup.sh test >"$LOGS/set-up-torch.log" 2>&1 </dev/null &
 torch_pid=$!
 
-stage "build release" none build_preset release
+stage "build release" none build_preset release -DDCP_MPI=ON
 stage "ctest release" "$CTEST" run_ctest release -E '^(python|cli)$' -LE instructions
 stage "pytest dcpctl" "$PYTEST" "${SIGNALS[@]}" build/venv/bin/python -m pytest -q -p no:cacheprovider tests/cli
 stage "pytest Python package" "$PYTEST" \

@@ -11,6 +11,8 @@ class Deadline {
  public:
   using Clock = std::chrono::steady_clock;
   static Deadline Never() { return Deadline(Clock::time_point::max()); }
+  // Passed already: nothing is waited for.
+  static Deadline Now() { return Deadline(Clock::now()); }
   static Deadline After(std::chrono::milliseconds wait) { return Deadline(Clock::now() + wait); }
   // Negative milliseconds mean no deadline, as everywhere in dcp.h.
   static Deadline FromMilliseconds(int64_t milliseconds) {

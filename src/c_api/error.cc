@@ -81,7 +81,7 @@ Status FromCallback(dcp_status code, dcp_error* error, const char* callback) {
   if (status.code() != as) {
     Status recoded(as, status.message());
     for (const auto& [key, value] : status.details()) recoded = recoded.WithDetail(key, value);
-    status = recoded.WithForeign(status.foreign());
+    status = recoded.WithForeign(status.foreign()).WithRankFailures(status.rank_failures());
   }
   return status.WithDetail("callback", callback);
 }
@@ -126,6 +126,20 @@ void dcp_error_set_foreign(dcp_error* error, void* payload, void (*retain)(void*
 
 void* dcp_error_foreign(const dcp_error* error) {
   return error == nullptr ? nullptr : error->status.foreign().get();
+}
+
+void dcp_error_add_rank_failure(dcp_error* error, int32_t rank, const char* step,
+                                dcp_error* failure) {
+  const std::unique_ptr<dcp_error> taken(failure);
+  if (error == nullptr) return;
+  try {
+    Status status(dcp::Code::kTimeout, "nothing was heard of it in time");
+    if (taken != nullptr) status = taken->status;
+    std::vector<dcp::RankFailure> failures = error->status.rank_failures();
+    failures.push_back({rank, step == nullptr ? "" : step, std::move(status)});
+    *error = dcp_error(error->status.WithRankFailures(std::move(failures)));
+  } catch (...) {  // without memory the rank goes unnamed
+  }
 }
 
 dcp_status dcp_error_status(const dcp_error* error) {

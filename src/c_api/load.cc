@@ -1,5 +1,6 @@
 #include "checkpoint/load.h"
 
+#include "c_api/communicator.h"
 #include "c_api/context.h"
 #include "c_api/state_dict.h"
 #include "c_api/storage.h"
@@ -125,9 +126,10 @@ dcp_status dcp_load(dcp_context* context, dcp_storage* storage, const dcp_state_
     load.verify = o.verify != 0;
     load.flatten = o.flatten != 0;
     load.timeout_ms = o.timeout_ms;
+    load.coordinator = o.coordinator;
     DCP_ASSIGN_OR_RETURN(load.cancel, dcp::c_api::TokenOf(o.cancel));
-    auto single = dcp::NewSingleCommunicator();
-    auto loaded = dcp::Load(*storage->store, *single, *state->ToValue(), load, *engine);
+    DCP_ASSIGN_OR_RETURN(auto comm, dcp::c_api::CommunicatorOf(o.communicator));
+    auto loaded = dcp::Load(*storage->store, *comm, *state->ToValue(), load, *engine);
     if (!loaded.ok()) return loaded.status();
     if (report != nullptr) {
       auto made = std::make_unique<dcp_load_report>();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "c_api/communicator.h"
 #include "c_api/context.h"
 #include "c_api/state_dict.h"
 #include "c_api/storage.h"
@@ -45,8 +46,16 @@ Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options) {
     save.transforms.emplace_back(o.transforms[i]);
   }
   if (o.checkpoint_id != nullptr) save.checkpoint_id = o.checkpoint_id;
+  save.coordinator = o.coordinator;
+  save.dedup_to_lowest_rank = o.dedup_to_lowest_rank != 0;
   DCP_ASSIGN_OR_RETURN(save.cancel, TokenOf(o.cancel));
   return save;
+}
+
+Result<std::shared_ptr<Communicator>> CommunicatorIn(const dcp_save_options* options) {
+  dcp_save_options o;
+  DCP_RETURN_IF_ERROR(CopyOptions(options, dcp_save_options_init, &o, "dcp_save_options"));
+  return CommunicatorOf(o.communicator);
 }
 
 Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report) {
@@ -106,9 +115,9 @@ dcp_status dcp_save(dcp_context* context, dcp_storage* storage, const dcp_state_
     DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
     DCP_ASSIGN_OR_RETURN(auto engine, dcp::c_api::EngineOf(context));
     DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
-    auto single = dcp::NewSingleCommunicator();
+    DCP_ASSIGN_OR_RETURN(auto comm, dcp::c_api::CommunicatorIn(options));
     return dcp::c_api::DeliverReport(
-        dcp::Save(*storage->store, *single, state->ToValue(), save, *engine), report);
+        dcp::Save(*storage->store, *comm, state->ToValue(), save, *engine), report);
   });
 }
 
@@ -122,7 +131,8 @@ dcp_status dcp_save_async(dcp_context* context, dcp_storage* storage, const dcp_
     DCP_ASSIGN_OR_RETURN(auto engine, dcp::c_api::EngineOf(context));
     DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
     auto future = std::make_unique<dcp_future>();
-    DCP_ASSIGN_OR_RETURN(future->save, dcp::SaveAsync(storage->store, dcp::NewSingleCommunicator(),
+    DCP_ASSIGN_OR_RETURN(auto comm, dcp::c_api::CommunicatorIn(options));
+    DCP_ASSIGN_OR_RETURN(future->save, dcp::SaveAsync(storage->store, std::move(comm),
                                                       state->ToValue(), save, std::move(engine)));
     if (context != nullptr) {
       std::lock_guard lock(context->mutex);

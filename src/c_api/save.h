@@ -13,6 +13,9 @@ namespace dcp::c_api {
 
 Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options);
 
+// The group that the options name; of one rank when they name none.
+Result<std::shared_ptr<Communicator>> CommunicatorIn(const dcp_save_options* options);
+
 // Hands a save's outcome out: its status, and a new report when there is one and it is asked for.
 Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report);
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "checkpoint/wire.h"
+#include "comm/pack.h"
 
 namespace dcp {
 namespace {
@@ -14,10 +14,20 @@ constexpr size_t kFailuresTold = 4;  // in a message; all are in rank_failures()
 std::string Fine(std::string_view message) { return std::string(1, kFine).append(message); }
 
 std::string Failed(const std::vector<RankFailure>& failures) {
-  return std::string(1, kFailed) + EncodeFailures(failures);
+  return std::string(1, kFailed) + PackFailures(failures);
+}
+
+std::vector<RankFailure> InStep(std::vector<RankFailure> failures, std::string_view step) {
+  for (RankFailure& failure : failures) failure.step = step;
+  return failures;
 }
 
 }  // namespace
+
+void Agreement::StillHere() {
+  lease_.Renew();
+  comm_.StillHere(coordinator_, silence_);
+}
 
 Result<std::vector<std::string>> Agreement::Gather(std::string_view step,
                                                    Result<std::string> mine) {
@@ -25,28 +35,38 @@ Result<std::vector<std::string>> Agreement::Gather(std::string_view step,
   own_failure_ = mine.status();
   std::string message =
       mine.ok() ? Fine(*mine) : Failed({{comm_.rank(), std::string(step), mine.status()}});
-  Result<std::vector<std::string>> all =
-      comm_.Gather(std::move(message), coordinator_, NewDeadline());
-  if (!all.ok()) {
+  const Lease::Awake awake(&lease_);
+  Result<Communicator::Gathered> gathered =
+      comm_.Gather(std::move(message), coordinator_, silence_);
+  if (!gathered.ok()) {
     // What this rank itself failed with says more than that nobody listens any longer.
     if (!own_failure_.ok()) return own_failure_;
-    return all.status().WithContext(fmt::format("{}, gathering step '{}'", action_, step));
+    return Unheard(step, gathered.status(), "gathering");
   }
   if (!is_coordinator()) return std::vector<std::string>();
-  if (all->size() != static_cast<size_t>(comm_.world_size())) {
-    return Error(Code::kCallback, "the communicator gathered {} buffers from {} ranks", all->size(),
+  std::vector<std::string> all = std::move(gathered->buffers);
+  if (all.size() != static_cast<size_t>(comm_.world_size())) {
+    return Error(Code::kCallback, "the communicator gathered {} buffers from {} ranks", all.size(),
                  comm_.world_size());
   }
-  for (size_t i = 0; i < all->size(); ++i) {
-    std::string& received = (*all)[i];
-    int32_t rank = static_cast<int32_t>(i);
+  std::vector<bool> failed(all.size(), false);
+  for (const RankFailure& failure : gathered->failed) {
+    AddFailure(failure.rank, step, failure.status);
+    failed[static_cast<size_t>(failure.rank)] = true;
+    all[static_cast<size_t>(failure.rank)].clear();
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    std::string& received = all[i];
+    // Beside those that are missing some communicators give nothing of the others.
+    if (failed[i] || (received.empty() && !gathered->failed.empty())) continue;
+    const auto rank = static_cast<int32_t>(i);
     if (!received.empty() && received[0] == kFine) {
       received.erase(0, 1);
       continue;
     }
-    Result<std::vector<RankFailure>> failed =
-        DecodeFailures(received.empty() ? received : received.substr(1));
-    AddFailure(rank, step, failed.ok() ? failed->front().status : failed.status());
+    Result<std::vector<RankFailure>> told =
+        UnpackFailures(received.empty() ? received : received.substr(1));
+    AddFailure(rank, step, told.ok() ? told->front().status : told.status());
     received.clear();
   }
   return all;
@@ -65,13 +85,15 @@ Result<std::string> Agreement::Scatter(std::string_view step, std::vector<std::s
       parts.assign(static_cast<size_t>(comm_.world_size()), Failed(failures_));
     }
   }
-  return Open(step, comm_.Scatter(std::move(parts), coordinator_, NewDeadline()));
+  const Lease::Awake awake(&lease_);
+  return Open(step, comm_.Scatter(std::move(parts), coordinator_, silence_));
 }
 
 Result<std::string> Agreement::Broadcast(std::string_view step, std::string message) {
   std::string sent;
   if (is_coordinator()) sent = failures_.empty() ? Fine(message) : Failed(failures_);
-  return Open(step, comm_.Broadcast(std::move(sent), coordinator_, NewDeadline()));
+  const Lease::Awake awake(&lease_);
+  return Open(step, comm_.Broadcast(std::move(sent), coordinator_, silence_));
 }
 
 Result<std::string> Agreement::Open(std::string_view step, Result<std::string> received) {
@@ -79,20 +101,27 @@ Result<std::string> Agreement::Open(std::string_view step, Result<std::string> r
   if (!received.ok()) {
     if (!failures_.empty()) return Shared(failures_);  // the coordinator knows what it said
     if (!own_failure_.ok()) return own_failure_;
-    return received.status().WithContext(
-        fmt::format("{}, waiting for the end of step '{}'", action_, step));
+    return Unheard(step, received.status(), "waiting for the end of");
   }
   if (!received->empty() && (*received)[0] == kFine) {
     received->erase(0, 1);
     return received;
   }
   Result<std::vector<RankFailure>> failures =
-      DecodeFailures(received->empty() ? *received : received->substr(1));
+      UnpackFailures(received->empty() ? *received : received->substr(1));
   if (!failures.ok()) {
     decision_unknown_ = true;
     return failures.status();
   }
   return Shared(*std::move(failures));
+}
+
+// The communicator failed; ranks that it names failed in this step.
+Status Agreement::Unheard(std::string_view step, const Status& status,
+                          std::string_view doing) const {
+  Status told = status.WithContext(fmt::format("{}, {} step '{}'", action_, doing, step));
+  if (status.rank_failures().empty()) return told;
+  return told.WithRankFailures(InStep(status.rank_failures(), step));
 }
 
 Status Agreement::Shared(std::vector<RankFailure> failures) const {

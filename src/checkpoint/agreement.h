@@ -8,21 +8,28 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/lease.h"
 #include "comm/communicator.h"
 
 namespace dcp {
 
-// One a save or load. Failures of the communicator itself come back as they are, with context.
+// One a save or load. A rank that is missing is a failed rank like others: all that are left hear
+// of it. Failures of the communicator itself come back as they are, with context.
 class Agreement {
  public:
   // `action` is "save" or "load", for messages.
   Agreement(Communicator& comm, int32_t coordinator, int64_t timeout_ms, std::string action)
       : comm_(comm),
         coordinator_(coordinator),
-        timeout_ms_(timeout_ms),
-        action_(std::move(action)) {}
+        silence_(timeout_ms),
+        action_(std::move(action)),
+        lease_(comm.world_size() == 1 ? -1 : timeout_ms) {}
 
   bool is_coordinator() const { return comm_.rank() == coordinator_; }
+  // Of this rank's right to change the store.
+  const Lease& lease() const { return lease_; }
+  // Between two steps: this rank is at work. Any thread; cheap when called often.
+  void StillHere();
 
   // Every rank gives its message or its failure. On the coordinator: all messages in rank order
   // (empty for ranks that failed), with failures() telling which; elsewhere empty.
@@ -41,12 +48,13 @@ class Agreement {
  private:
   Result<std::string> Open(std::string_view step, Result<std::string> received);
   Status Shared(std::vector<RankFailure> failures) const;
-  Deadline NewDeadline() const { return Deadline::FromMilliseconds(timeout_ms_); }
+  Status Unheard(std::string_view step, const Status& status, std::string_view doing) const;
 
   Communicator& comm_;
   int32_t coordinator_;
-  int64_t timeout_ms_;
+  Silence silence_;
   std::string action_;
+  Lease lease_;
   Status own_failure_;  // with the host's exception, which does not travel
   std::vector<RankFailure> failures_;
   bool decision_unknown_ = false;

@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "checkpoint/agreement.h"
 #include "checkpoint/leaves.h"
+#include "checkpoint/pulse.h"
 #include "reader/metadata_files.h"
 #include "reader/reader.h"
 #include "value/names.h"
@@ -30,7 +31,8 @@ class LoadRun {
         options_(options),
         engine_(engine),
         agreement_(comm, options.coordinator, options.timeout_ms, "load"),
-        progress_(engine.progress.get(), options.cancel) {}
+        pulse_(&agreement_, engine.progress.get()),
+        progress_(comm.world_size() == 1 ? engine.progress.get() : &pulse_, options.cancel) {}
 
   Result<LoadResult> Run() {
     if (options_.coordinator < 0 || options_.coordinator >= comm_.world_size()) {
@@ -216,6 +218,7 @@ class LoadRun {
   const LoadOptions& options_;
   const Engine& engine_;
   Agreement agreement_;
+  Pulse pulse_;
   Progress progress_;
 
   CommittedMetadata committed_;

@@ -5,7 +5,9 @@
 
 #include "checkpoint/agreement.h"
 #include "checkpoint/commit.h"
+#include "checkpoint/leased_store.h"
 #include "checkpoint/leaves.h"
+#include "checkpoint/pulse.h"
 #include "checkpoint/save_id.h"
 #include "checkpoint/wire.h"
 #include "planner/save_planner.h"
@@ -69,14 +71,16 @@ class SaveRun {
 
   SaveRun(Store& store, Communicator& comm, Leaves find_leaves, bool with_paths,
           const SaveOptions& options, const Engine& engine)
-      : store_(store),
-        comm_(comm),
+      : comm_(comm),
         find_leaves_(std::move(find_leaves)),
         with_paths_(with_paths),
         options_(options),
         engine_(engine),
         agreement_(comm, options.coordinator, options.timeout_ms, "save"),
-        progress_(engine.progress.get(), options.cancel) {}
+        leased_(comm.world_size() == 1 ? nullptr : NewLeasedStore(&store, &agreement_.lease())),
+        store_(leased_ == nullptr ? store : *leased_),
+        pulse_(&agreement_, engine.progress.get()),
+        progress_(comm.world_size() == 1 ? engine.progress.get() : &pulse_, options.cancel) {}
 
   Result<SaveResult> Run() {
     DCP_RETURN_IF_ERROR(CheckOptions(options_, comm_));
@@ -385,7 +389,8 @@ class SaveRun {
                  "rank {} wrote its data and never heard whether save {} to {} was committed: {}. "
                  "Open the checkpoint and compare its save_id",
                  comm_.rank(), assignment_.save_id, store_.location(), error.message())
-        .WithForeign(error.foreign());
+        .WithForeign(error.foreign())
+        .WithRankFailures(error.rank_failures());
   }
 
   // ---- after ----
@@ -413,13 +418,15 @@ class SaveRun {
     }
   }
 
-  Store& store_;
   Communicator& comm_;
   Leaves find_leaves_;
   bool with_paths_;
   const SaveOptions& options_;
   const Engine& engine_;
   Agreement agreement_;
+  const std::unique_ptr<Store> leased_;  // several ranks only
+  Store& store_;
+  Pulse pulse_;
   mutable Progress progress_;
 
   Transforms transforms_;

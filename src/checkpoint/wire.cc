@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-#include "checkpoint/wire_codec.h"
+#include "comm/wire_codec.h"
 
 namespace dcp {
 namespace {
@@ -151,28 +151,6 @@ bool ItemIsSound(const WriteItem& item, const SavePlan& plan) {
   uint64_t box_end = uint64_t{item.box} + 2 * uint64_t{item.ndim};
   return item.properties < plan.properties.size() && global_end <= plan.dims.size() &&
          box_end <= plan.dims.size();
-}
-
-void WriteStatus(const Status& status, WireWriter* out) {
-  out->Number(static_cast<uint64_t>(status.code()));
-  out->Text(status.message());
-  out->Number(status.details().size());
-  for (const auto& [key, value] : status.details()) {
-    out->Text(key);
-    out->Text(value);
-  }
-}
-
-Status ReadStatus(WireReader* in) {
-  uint64_t code = in->Number(static_cast<uint64_t>(Code::kLimit));
-  if (code == 0) in->Fail();
-  Status status(static_cast<Code>(code), in->Text());
-  size_t details = in->Count(2);
-  for (size_t i = 0; i < details && in->ok(); ++i) {
-    std::string key = in->Text();
-    status = status.WithDetail(std::move(key), in->Text());
-  }
-  return status;
 }
 
 }  // namespace
@@ -338,34 +316,6 @@ Result<CommitMessage> DecodeCommitMessage(std::string_view bytes) {
   message.synced = in.Number(1) == 1;
   if (!in.complete()) return Malformed("the outcome of the commit");
   return message;
-}
-
-std::string EncodeFailures(const std::vector<RankFailure>& failures) {
-  WireWriter out;
-  out.Number(failures.size());
-  for (const RankFailure& failure : failures) {
-    out.Signed(failure.rank);
-    out.Text(failure.step);
-    WriteStatus(failure.status, &out);
-  }
-  return out.Take();
-}
-
-Result<std::vector<RankFailure>> DecodeFailures(std::string_view bytes) {
-  WireReader in(bytes);
-  std::vector<RankFailure> failures;
-  size_t count = in.Count(5);
-  for (; count > 0 && in.ok(); --count) {
-    RankFailure failure;
-    int64_t rank = in.Signed();
-    if (rank < 0 || rank > INT32_MAX) in.Fail();
-    failure.rank = static_cast<int32_t>(rank);
-    failure.step = in.Text();
-    failure.status = ReadStatus(&in);
-    failures.push_back(std::move(failure));
-  }
-  if (!in.complete() || failures.empty()) return Malformed("a failure");
-  return failures;
 }
 
 }  // namespace dcp

@@ -48,10 +48,6 @@ struct CommitMessage {
 std::string EncodeCommitMessage(const CommitMessage& message);
 Result<CommitMessage> DecodeCommitMessage(std::string_view bytes);
 
-// Failures of any ranks. A host's exception does not travel, nor do failures inside a failure.
-std::string EncodeFailures(const std::vector<RankFailure>& failures);
-Result<std::vector<RankFailure>> DecodeFailures(std::string_view bytes);
-
 }  // namespace dcp
 
 #endif  // DCP_CHECKPOINT_WIRE_H_

@@ -8,15 +8,15 @@ class SingleCommunicator final : public Communicator {
   int32_t rank() const override { return 0; }
   int32_t world_size() const override { return 1; }
 
-  Result<std::vector<std::string>> Gather(std::string bytes, int32_t root, Deadline) override {
-    DCP_RETURN_IF_ERROR(CheckRoot(root));
-    std::vector<std::string> all;
-    all.push_back(std::move(bytes));
-    return all;
+  Result<Gathered> Gather(std::string bytes, int32_t root, Silence) override {
+    DCP_RETURN_IF_ERROR(CheckRoot(*this, root));
+    Gathered gathered;
+    gathered.buffers.push_back(std::move(bytes));
+    return gathered;
   }
 
-  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Deadline) override {
-    DCP_RETURN_IF_ERROR(CheckRoot(root));
+  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Silence) override {
+    DCP_RETURN_IF_ERROR(CheckRoot(*this, root));
     if (parts.size() != 1) {
       return Error(Code::kInvalidArgument, "scatter of {} parts in a group of one rank",
                    parts.size());
@@ -24,18 +24,18 @@ class SingleCommunicator final : public Communicator {
     return std::move(parts[0]);
   }
 
-  Result<std::string> Broadcast(std::string bytes, int32_t root, Deadline) override {
-    DCP_RETURN_IF_ERROR(CheckRoot(root));
+  Result<std::string> Broadcast(std::string bytes, int32_t root, Silence) override {
+    DCP_RETURN_IF_ERROR(CheckRoot(*this, root));
     return bytes;
   }
 
-  Status Barrier(Deadline) override { return Status::Ok(); }
-
- private:
-  static Status CheckRoot(int32_t root) {
-    if (root == 0) return Status::Ok();
-    return Error(Code::kInvalidArgument, "root {} in a group of one rank", root);
+  Result<std::vector<std::string>> AllGather(std::string bytes, Silence) override {
+    std::vector<std::string> all;
+    all.push_back(std::move(bytes));
+    return all;
   }
+
+  Status Barrier(Silence) override { return Status::Ok(); }
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "tensorio/object_item.h"
 
+#include <algorithm>
+
 #include "base/checksum.h"
 #include "pickle/graph.h"
 #include "tensorio/archive_checks.h"
@@ -16,6 +18,7 @@ namespace {
 
 // PROTO: every pickle of protocol 2 or later begins with it, no zip does.
 constexpr std::byte kProto{0x80};
+constexpr size_t kPiece = 256 << 10;  // of a tensor, while its bytes are in the cache
 
 Result<std::string> ReadAll(const ByteSource& item) {
   std::string bytes(item.size(), '\0');
@@ -91,33 +94,49 @@ Result<ValuePtr> DecodeObjectItem(const ByteSource& item, const ObjectLimits& li
   return DecodeZip(item, *archive, limits, checked);
 }
 
-Result<std::string> EncodeObjectItem(const Value& value) {
+Status EncodeObjectItem(const Value& value, const ByteSink& sink) {
   if (value.kind == ValueKind::kOpaque) {
     if (value.opaque == nullptr || value.opaque->pickled == nullptr) {
       return Error(Code::kInvalidArgument, "an opaque object without its bytes");
     }
-    return *value.opaque->pickled;
+    return sink(AsBytes(*value.opaque->pickled));
   }
   DCP_ASSIGN_OR_RETURN(StorageTable storages, StorageTable::Collect(value, kMaxObjectDepth));
   std::string pickle;
   DCP_RETURN_IF_ERROR(ObjectEncoder(storages, &pickle).Encode(value));
 
-  std::string item;
+  std::string made;  // and not given yet
   uint64_t names = records::Hash(records::kHashStart, records::kPickle);
   const uint32_t pickle_crc = Crc32(0, AsBytes(pickle));
   uint64_t crcs = records::Hash(records::kHashStart, pickle_crc);
   zip::LayoutWriter writer(records::kPrefix);
-  records::Append(records::kPickle, pickle, pickle_crc, &writer, &item);
-  records::AppendHead(&writer, &item);
+  records::Append(records::kPickle, pickle, pickle_crc, &writer, &made);
+  records::AppendHead(&writer, &made);
   for (size_t i = 0; i < storages.storages().size(); ++i) {
-    Bytes bytes = storages.storages()[i];
-    const uint32_t crc = Crc32(0, bytes);
-    records::Append(std::string(records::kStorage) + std::to_string(i), AsText(bytes), crc, &writer,
-                    &item);
+    const Bytes bytes = storages.storages()[i];
+    writer.BeginRecord(std::string(records::kStorage) + std::to_string(i), bytes.size(), &made);
+    DCP_RETURN_IF_ERROR(sink(AsBytes(made)));
+    made.clear();
+    uint32_t crc = 0;
+    for (size_t at = 0; at < bytes.size(); at += kPiece) {
+      const Bytes piece = bytes.subspan(at, std::min(kPiece, bytes.size() - at));
+      crc = Crc32(crc, piece);
+      DCP_RETURN_IF_ERROR(sink(piece));
+    }
+    writer.EndRecord(crc, &made);
     names = records::Hash(names, static_cast<uint32_t>(i));
     crcs = records::Hash(crcs, crc);
   }
-  records::AppendTail(names, crcs, &writer, &item);
+  records::AppendTail(names, crcs, &writer, &made);
+  return sink(AsBytes(made));
+}
+
+Result<std::string> EncodeObjectItem(const Value& value) {
+  std::string item;
+  DCP_RETURN_IF_ERROR(EncodeObjectItem(value, [&](Bytes piece) {
+    item.append(AsText(piece));
+    return Status::Ok();
+  }));
   return item;
 }
 

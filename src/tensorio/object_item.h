@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/byte_sink.h"
 #include "base/byte_source.h"
 #include "value/value.h"
 
@@ -39,6 +40,8 @@ Result<ValuePtr> DecodeObjectItem(const ByteSource& item, const ObjectLimits& li
 // shared bytes stored once. Opaque values give back their bytes untouched. kUnsupported for values
 // that have no pickle (a ShardedTensor inside an object).
 Result<std::string> EncodeObjectItem(const Value& value);
+// The same in pieces; the bytes of tensors are not copied on the way.
+Status EncodeObjectItem(const Value& value, const ByteSink& sink);
 
 }  // namespace dcp
 

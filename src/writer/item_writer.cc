@@ -28,9 +28,12 @@ Status ItemWriter::Write(const WriteJob& job, FileStream& stream, WrittenItem* i
   } else if (job.tensor != nullptr) {
     DCP_RETURN_IF_ERROR(WriteTensor(*job.tensor, stream, item));
   } else {
-    DCP_ASSIGN_OR_RETURN(std::string bytes, EncodeObjectItem(*job.object));
-    item->crc32 = Crc32(0, AsBytes(bytes));
-    DCP_RETURN_IF_ERROR(stream.Append(AsBytes(bytes)));
+    const ByteSink sink = [&](Bytes piece) -> Status {
+      item->crc32 = Crc32(item->crc32, piece);
+      DCP_RETURN_IF_ERROR(Step(0, 0));
+      return stream.Append(piece);
+    };
+    DCP_RETURN_IF_ERROR(EncodeObjectItem(*job.object, sink));
   }
   item->length = stream.position() - item->offset;
   return Step(0, 1);

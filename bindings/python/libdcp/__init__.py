@@ -22,6 +22,7 @@ from ._checkpoint import (  # noqa: E402
     open_checkpoint as open,
     verify_checkpoint as verify,
 )
+from ._communicator import Communicator, NativeCommunicator, local_communicators  # noqa: E402
 from ._context import Context  # noqa: E402
 from ._errors import (  # noqa: E402
     AlreadyExistsError,
@@ -44,6 +45,7 @@ from ._errors import (  # noqa: E402
     ReplacedError,
     TimeoutError,
     UnsupportedError,
+    missing_ranks,
 )
 from ._future import Future  # noqa: E402
 from ._load import load, load_into  # noqa: E402
@@ -78,6 +80,7 @@ __all__ = [
     "CancelledError",
     "Checkpoint",
     "Chunk",
+    "Communicator",
     "Constructed",
     "Context",
     "CorruptError",
@@ -98,6 +101,7 @@ __all__ = [
     "MemoryFormat",
     "MemoryStorage",
     "MismatchError",
+    "NativeCommunicator",
     "NoSuchEntryError",
     "NotFoundError",
     "Opaque",
@@ -121,6 +125,8 @@ __all__ = [
     "copy",
     "load",
     "load_into",
+    "local_communicators",
+    "missing_ranks",
     "open",
     "progress_bar",
     "save",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import concurrent.futures
-from typing import Any, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 
 class RankFailure(NamedTuple):
@@ -166,6 +166,13 @@ class LimitError(Error):
     """A cap against hostile or absurd input."""
 
     status = 17
+
+
+def missing_ranks(ranks: Iterable[int]) -> tuple[RankFailure, ...]:
+    """For the ``failures`` of a communicator's exception: ranks that did not come in time."""
+    return tuple(
+        RankFailure(rank, "", TimeoutError("nothing was heard of it in time")) for rank in ranks
+    )
 
 
 _BY_STATUS: dict[int, type[Error]] = {

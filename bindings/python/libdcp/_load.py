@@ -6,6 +6,7 @@ from typing import Any, Iterable, Mapping
 
 from . import dcp_raw as raw
 from ._checkpoint import Checkpoint
+from ._communicator import Communicator, native_communicator
 from ._context import Context, context_for, milliseconds
 from ._errors import NoSuchEntryError
 from ._progress import ProgressCallback
@@ -89,6 +90,8 @@ def load_into(
     verify: bool = True,
     flatten: bool = True,
     timeout: float | None = 600.0,
+    communicator: Communicator | None = None,
+    coordinator: int = 0,
     transforms: Iterable[TransformLike] = (),
     progress: ProgressCallback | None = None,
     context: Context | None = None,
@@ -99,6 +102,8 @@ def load_into(
     partial: leave what the checkpoint lacks as it is, and report it.
     cast: False makes another dtype in the checkpoint MismatchError.
     flatten: as it was when saved.
+    communicator: the ranks that load together: what fails on one fails on all, and names it.
+    coordinator: the rank that failures are told to.
     """
     context, _ = context_for(context, progress, transforms)
     storage = native_storage(where)
@@ -109,6 +114,10 @@ def load_into(
     options.verify = int(bool(verify))
     options.flatten = int(bool(flatten))
     options.timeout_ms = milliseconds(timeout)
+    ranks = native_communicator(communicator)
+    if ranks is not None:
+        options.communicator = ranks
+    options.coordinator = int(coordinator)
     options.cancel = cancel
     target = plain(tree)
     state = raw.pydcp_state_dict(target, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 from . import dcp_raw as raw
+from ._communicator import Communicator, native_communicator
 from ._context import Context, context_for, milliseconds
 from ._future import Future
 from ._progress import ProgressCallback
@@ -31,7 +32,10 @@ def save_options(
     checkpoint_id: str | None,
     block_checksums: bool,
     timeout: float | None,
-    cancel: Any,
+    communicator: Any = None,
+    coordinator: int = 0,
+    dedup_to_lowest_rank: bool = False,
+    cancel: Any = None,
 ) -> Any:
     if dialect not in DIALECTS:
         raise ValueError(f"dialect is one of {', '.join(DIALECTS)}, not {dialect!r}")
@@ -48,6 +52,10 @@ def save_options(
         raw.set_transforms(options, transforms)
     if checkpoint_id is not None:
         raw.set_checkpoint_id(options, str(checkpoint_id))
+    if communicator is not None:
+        options.communicator = communicator
+    options.coordinator = int(coordinator)
+    options.dedup_to_lowest_rank = int(bool(dedup_to_lowest_rank))
     if cancel is not None:
         options.cancel = cancel
     return options
@@ -86,6 +94,9 @@ def save(
     checkpoint_id: str | None = None,
     block_checksums: bool = True,
     timeout: float | None = 600.0,
+    communicator: Communicator | None = None,
+    coordinator: int = 0,
+    dedup_to_lowest_rank: bool = False,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> SaveReport:
@@ -104,11 +115,17 @@ def save(
     dialect: "default" is read by torch 2.4 to 2.15, "torch-2.1" by every version.
     checkpoint_id: recorded in the metadata; the location if not given.
     block_checksums: lets slices be checked when they are read.
-    timeout: seconds of silence of another process before giving up; None waits for ever.
+    timeout: seconds of silence of another rank before it counts as missing; None waits for ever.
+    communicator: the ranks that save together, each with its part of the tree (Sharded) or the same;
+        this process alone if not given. Every rank calls save with the same options.
+    coordinator: the rank that plans and commits.
+    dedup_to_lowest_rank: what several ranks hold is written by the lowest of them, not by the one
+        with the least to write.
     progress: called with a ProgressEvent about ten times a second.
     """
     context, names = context_for(context, progress, transforms)
     storage = native_storage(where)
+    ranks = native_communicator(communicator)
     cancel = raw.dcp_cancel_new()
     options = save_options(
         overwrite=overwrite,
@@ -121,6 +138,9 @@ def save(
         checkpoint_id=checkpoint_id,
         block_checksums=block_checksums,
         timeout=timeout,
+        communicator=ranks,
+        coordinator=coordinator,
+        dedup_to_lowest_rank=dedup_to_lowest_rank,
         cancel=cancel,
     )
     state = raw.pydcp_state_dict(plain(tree), 0)
@@ -145,6 +165,9 @@ def async_save(
     checkpoint_id: str | None = None,
     block_checksums: bool = True,
     timeout: float | None = 600.0,
+    communicator: Communicator | None = None,
+    coordinator: int = 0,
+    dedup_to_lowest_rank: bool = False,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> Future:
@@ -153,6 +176,7 @@ def async_save(
     seconds at most."""
     context, names = context_for(context, progress, transforms)
     storage = native_storage(where)
+    ranks = native_communicator(communicator)
     cancel = raw.dcp_cancel_new()
     options = save_options(
         overwrite=overwrite,
@@ -165,6 +189,9 @@ def async_save(
         checkpoint_id=checkpoint_id,
         block_checksums=block_checksums,
         timeout=timeout,
+        communicator=ranks,
+        coordinator=coordinator,
+        dedup_to_lowest_rank=dedup_to_lowest_rank,
         cancel=cancel,
     )
     state = raw.pydcp_state_dict(plain(tree), 0)

@@ -69,6 +69,7 @@ typedef struct {} TYPE;
 %handle(dcp_storage)
 %handle(dcp_future)
 %handle(dcp_checkpoint)
+%handle(dcp_communicator)
 %handle(dcp_save_report)
 %handle(dcp_load_report)
 %newobject dcp_cancel_new;
@@ -98,7 +99,6 @@ typedef struct {} TYPE;
 %options(dcp_storage_options)
 %options(dcp_load_options)
 %options(dcp_open_options)
-%ignore dcp_load_options::reserved;
 
 /* Save options own the texts they point to. */
 %{
@@ -195,6 +195,18 @@ static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
 %ignore dcp_string_free;
 %ignore dcp_name_sink;
 %ignore dcp_byte_sink;
+%ignore dcp_buffer;
+%ignore dcp_buffers;
+%ignore dcp_buffer_sink;
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_buffers_";
+%ignore dcp_communicator_local;
+%ignore dcp_communicator_new;
+%ignore dcp_communicator_from_messages;
+%ignore dcp_communicator_from_store;
+%ignore dcp_communicator_gather;
+%ignore dcp_communicator_scatter;
+%ignore dcp_communicator_broadcast;
+%ignore dcp_communicator_all_gather;
 %ignore dcp_context_set_log;
 %ignore dcp_context_set_progress;
 %ignore dcp_context_set_device;
@@ -242,6 +254,45 @@ dcp_storage *pydcp_storage(PyObject *object, const char *location);
 %by_hand(pydcp_add_transform)
 PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char *version,
                               PyObject *object);
+%makes(pydcp_communicator)
+dcp_communicator *pydcp_communicator(PyObject *object, int rank, int world_size);
+%by_hand(pydcp_gather)
+PyObject *pydcp_gather(dcp_communicator *communicator, PyObject *data, int root,
+                       long long timeout_ms);
+%by_hand(pydcp_scatter)
+PyObject *pydcp_scatter(dcp_communicator *communicator, PyObject *parts, int root,
+                        long long timeout_ms);
+%by_hand(pydcp_broadcast)
+PyObject *pydcp_broadcast(dcp_communicator *communicator, PyObject *data, int root,
+                          long long timeout_ms);
+%by_hand(pydcp_all_gather)
+PyObject *pydcp_all_gather(dcp_communicator *communicator, PyObject *data, long long timeout_ms);
+%by_hand(local_communicators)
+%{
+static PyObject *local_communicators(int world_size) {
+  dcp_communicator **made = world_size > 0 ? calloc((size_t)world_size, sizeof *made) : NULL;
+  dcp_error *error = NULL;
+  dcp_communicator *none = NULL;
+  if (world_size > 0 && made == NULL) return PyErr_NoMemory();
+  dcp_status status = dcp_communicator_local(world_size, made != NULL ? made : &none, &error);
+  PyObject *list = status == DCP_OK ? PyList_New(world_size) : NULL;
+  if (status != DCP_OK) pydcp_raise(status, error, NULL);
+  for (int i = 0; status == DCP_OK && i < world_size; i++) {
+    PyObject *proxy = list == NULL ? NULL
+                                   : SWIG_NewPointerObj(made[i], SWIGTYPE_p_dcp_communicator,
+                                                        SWIG_POINTER_OWN);
+    if (proxy == NULL) {
+      dcp_communicator_free(made[i]);
+      Py_CLEAR(list);
+    } else {
+      PyList_SET_ITEM(list, i, proxy);
+    }
+  }
+  free(made);
+  return list;
+}
+%}
+PyObject *local_communicators(int world_size);
 %by_hand(pydcp_set_progress)
 PyObject *pydcp_set_progress(dcp_context *context, PyObject *callable);
 %by_hand(pydcp_set_log)

@@ -165,6 +165,29 @@ static dcp_status status_of(PyObject* exception, int missing_is_status) {
   return DCP_CALLBACK;
 }
 
+/* The ranks that an exception of the library names. */
+static void add_failures(PyObject* exception, dcp_error* error) {
+  if (pydcp.error_class == NULL || PyObject_IsInstance(exception, pydcp.error_class) != 1) return;
+  PyObject* failures = PyObject_GetAttrString(exception, "failures");
+  Py_ssize_t count = failures != NULL && PyTuple_Check(failures) ? PyTuple_GET_SIZE(failures) : 0;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject* failure = PyTuple_GET_ITEM(failures, i);
+    if (!PyTuple_Check(failure) || PyTuple_GET_SIZE(failure) != 3) continue;
+    long rank = PyLong_AsLong(PyTuple_GET_ITEM(failure, 0));
+    const char* step = PyUnicode_AsUTF8(PyTuple_GET_ITEM(failure, 1));
+    PyObject* text = PyObject_Str(PyTuple_GET_ITEM(failure, 2));
+    const char* message = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    if (message != NULL && step != NULL && !PyErr_Occurred()) {
+      dcp_status status = status_of(PyTuple_GET_ITEM(failure, 2), 0);
+      dcp_error_add_rank_failure(error, (int32_t)rank, step, dcp_error_new(status, message));
+    }
+    PyErr_Clear();
+    Py_XDECREF(text);
+  }
+  PyErr_Clear();
+  Py_XDECREF(failures);
+}
+
 dcp_status pydcp_fail(const char* callback, int missing_is_status, dcp_error** error) {
   PyObject *type, *exception, *traceback;
   PyErr_Fetch(&type, &exception, &traceback);
@@ -186,6 +209,7 @@ dcp_status pydcp_fail(const char* callback, int missing_is_status, dcp_error** e
     *error = dcp_error_new(status, utf8 != NULL ? PyBytes_AS_STRING(utf8) : "callback failed");
     Py_XDECREF(utf8);
     Py_XDECREF(text);
+    if (*error != NULL) add_failures(exception, *error);
     payload* mine = *error != NULL ? malloc(sizeof *mine) : NULL;
     if (mine != NULL) {
       Py_INCREF(exception);

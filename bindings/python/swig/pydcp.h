@@ -130,6 +130,18 @@ PyObject* pydcp_on_done(dcp_future* future, PyObject* callable);
 /* (report, whether there was damage); `on_damage` is None or called with one tuple a damage. */
 PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_cancel* cancel);
 
+/* ---- communicator.c ---- */
+
+dcp_communicator* pydcp_communicator(PyObject* object, int rank, int world_size);
+/* Lists of bytes, one a rank, or one alone; [] elsewhere than on the root of a gather. */
+PyObject* pydcp_gather(dcp_communicator* communicator, PyObject* data, int root,
+                       long long timeout_ms);
+PyObject* pydcp_scatter(dcp_communicator* communicator, PyObject* parts, int root,
+                        long long timeout_ms);
+PyObject* pydcp_broadcast(dcp_communicator* communicator, PyObject* data, int root,
+                          long long timeout_ms);
+PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms);
+
 /* ---- reports.c ---- */
 
 PyObject* pydcp_save_report(const dcp_save_report* report);

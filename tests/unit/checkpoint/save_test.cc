@@ -2,9 +2,13 @@
 #include "checkpoint/save.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
+#include <thread>
 
+#include "base/thread_pool.h"
 #include "checkpoint/load.h"
 #include "reader/metadata_files.h"
 #include "storage/open.h"
@@ -419,10 +423,82 @@ std::string AMissingRankIsNamed() {
   });
   CHECK_THAT(statuses.size() == 2);
   for (const Status& status : statuses) {
-    CHECK_CODE(status, Code::kTimeout);
+    CHECK_CODE(status, Code::kRankFailed);
     CHECK_THAT(status.message().find("rank 2") != std::string::npos);
+    CHECK_THAT(status.rank_failures().size() == 1);
+    CHECK_THAT(status.rank_failures()[0].rank == 2);
+    CHECK_THAT(status.rank_failures()[0].step == "plan");
+    CHECK_CODE(status.rank_failures()[0].status, Code::kTimeout);
   }
   CHECK_THAT(NamesIn(*store).empty());
+  return {};
+}
+
+// Three ranks, of which the last comes to a halt for three times the timeout when it does `line`
+// for the first time: the others name it meanwhile, and it changes nothing when it goes on.
+std::string HaltedAt(const std::string& line, std::string_view step, int64_t timeout_ms) {
+  std::shared_ptr<Store> store = NewMemoryStore();
+  std::vector<Store*> all(3, store.get());
+  for (const RankOutcome& outcome : SaveOnRanks(all, 1)) CHECK_OK(outcome.status);
+  const Lines before = NamesIn(*store);
+  FaultStore halting(store);
+  std::atomic<bool> halted{false};
+  std::atomic<size_t> halted_at{0};
+  halting.SetHook([&](size_t number, const std::string& called) {
+    if (!called.starts_with(line) || halted.exchange(true)) return;
+    halted_at = number;
+    std::this_thread::sleep_for(std::chrono::milliseconds(3 * timeout_ms));
+  });
+  SaveOptions options;
+  options.timeout_ms = timeout_ms;
+  ThreadGroup group(3);
+  std::vector<Status> statuses(3);
+  group.Run([&](Communicator& comm) {
+    const auto rank = static_cast<size_t>(comm.rank());
+    Store& mine = rank == 2 ? static_cast<Store&>(halting) : *store;
+    statuses[rank] = Save(mine, comm, *RankState(comm.rank(), 3, 2), options, Engine()).status();
+  });
+  CHECK_THAT(halted.load());
+  for (size_t rank = 0; rank < 2; ++rank) {
+    const Status& status = statuses[rank];
+    CHECK_CODE(status, Code::kRankFailed);
+    CHECK_THAT(status.rank_failures().size() == 1 && status.rank_failures()[0].rank == 2);
+    CHECK_THAT(status.rank_failures()[0].step == step);
+  }
+  CHECK_THAT(!statuses[2].ok());
+  const Lines calls = halting.Lines();
+  for (size_t i = halted_at + 1; i < calls.size(); ++i) {
+    for (const char* change : {"make_root", "create", "write ", "finish", "rename", "remove"}) {
+      if (calls[i].starts_with(change)) return fmt::format("after the halt: {}", calls[i]);
+    }
+  }
+  // What it had begun stays for the next save to remove, the old checkpoint is as it was.
+  for (const std::string& name : before) {
+    const Lines now = NamesIn(*store);
+    CHECK_THAT(std::find(now.begin(), now.end(), name) != now.end());
+  }
+  CHECK_THAT(ReadCommittedMetadata(*store)->metadata.entries.size() > 0);
+  for (const RankOutcome& outcome : SaveOnRanks(all, 3)) CHECK_OK(outcome.status);
+  CHECK_THAT(NamesIn(*store).size() == before.size());
+  return {};
+}
+
+std::string AHaltedRankChangesNothing() {
+  constexpr std::pair<const char*, const char*> kHalts[] = {
+      {"list", "plan"},
+      {"create __2_0.g1.distcp", "write"},
+      {"write __2_0.g1.distcp", "write"},
+      {"finish __2_0.g1.distcp", "write"},
+  };
+  std::vector<std::string> wrong(std::size(kHalts));
+  const Status ran = RunParallel(wrong.size(), [&](size_t i) {
+    wrong[i] = HaltedAt(kHalts[i].first, kHalts[i].second, 1000);
+    return Status::Ok();
+  });
+  CHECK_OK(ran);
+  for (size_t i = 0; i < wrong.size(); ++i) {
+    if (!wrong[i].empty()) return fmt::format("halted at '{}': {}", kHalts[i].first, wrong[i]);
+  }
   return {};
 }
 
@@ -432,22 +508,25 @@ class Failing final : public Communicator {
   Failing(Communicator& inner, int which) : inner_(inner), left_(which) {}
   int32_t rank() const override { return inner_.rank(); }
   int32_t world_size() const override { return inner_.world_size(); }
-  Result<std::vector<std::string>> Gather(std::string bytes, int32_t root, Deadline d) override {
+  Result<Gathered> Gather(std::string bytes, int32_t root, Silence d) override {
     auto result = inner_.Gather(std::move(bytes), root, d);
     if (left_-- == 0) return Status(Code::kTimeout, "the line went dead");
     return result;
   }
-  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Deadline d) override {
+  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Silence d) override {
     auto result = inner_.Scatter(std::move(parts), root, d);
     if (left_-- == 0) return Status(Code::kTimeout, "the line went dead");
     return result;
   }
-  Result<std::string> Broadcast(std::string bytes, int32_t root, Deadline d) override {
+  Result<std::string> Broadcast(std::string bytes, int32_t root, Silence d) override {
     auto result = inner_.Broadcast(std::move(bytes), root, d);
     if (left_-- == 0) return Status(Code::kTimeout, "the line went dead");
     return result;
   }
-  Status Barrier(Deadline d) override { return inner_.Barrier(d); }
+  Result<std::vector<std::string>> AllGather(std::string bytes, Silence d) override {
+    return inner_.AllGather(std::move(bytes), d);
+  }
+  Status Barrier(Silence d) override { return inner_.Barrier(d); }
 
  private:
   Communicator& inner_;
@@ -460,18 +539,21 @@ class Garbling final : public Communicator {
   explicit Garbling(Communicator& inner) : inner_(inner) {}
   int32_t rank() const override { return inner_.rank(); }
   int32_t world_size() const override { return inner_.world_size(); }
-  Result<std::vector<std::string>> Gather(std::string bytes, int32_t root, Deadline d) override {
+  Result<Gathered> Gather(std::string bytes, int32_t root, Silence d) override {
     return inner_.Gather(std::move(bytes), root, d);
   }
-  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Deadline d) override {
+  Result<std::string> Scatter(std::vector<std::string> parts, int32_t root, Silence d) override {
     DCP_ASSIGN_OR_RETURN(std::string part, inner_.Scatter(std::move(parts), root, d));
     part.pop_back();
     return part;
   }
-  Result<std::string> Broadcast(std::string bytes, int32_t root, Deadline d) override {
+  Result<std::string> Broadcast(std::string bytes, int32_t root, Silence d) override {
     return inner_.Broadcast(std::move(bytes), root, d);
   }
-  Status Barrier(Deadline d) override { return inner_.Barrier(d); }
+  Result<std::vector<std::string>> AllGather(std::string bytes, Silence d) override {
+    return inner_.AllGather(std::move(bytes), d);
+  }
+  Status Barrier(Silence d) override { return inner_.Barrier(d); }
 
  private:
   Communicator& inner_;
@@ -550,6 +632,7 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::RanksThatDisagreeAreRefused>),
       cmocka_unit_test(dcp::Checked<dcp::SeveralFailuresAreAllTold>),
       cmocka_unit_test(dcp::Checked<dcp::AMissingRankIsNamed>),
+      cmocka_unit_test(dcp::Checked<dcp::AHaltedRankChangesNothing>),
       cmocka_unit_test(dcp::Checked<dcp::AnUnreadableAssignmentReachesEveryRank>),
       cmocka_unit_test(dcp::Checked<dcp::AnUnheardDecisionIsLookedUp>),
   };

@@ -2,7 +2,8 @@
 
 #include <functional>
 
-#include "checkpoint/wire_codec.h"
+#include "comm/pack.h"
+#include "comm/wire_codec.h"
 #include "planner/save_planner.h"
 #include "support/checks.h"
 #include "support/sample_state.h"
@@ -110,14 +111,14 @@ std::string OtherMessagesTravel() {
   std::vector<RankFailure> failures = {
       {3, "plan", Status(Code::kIo, "no disk").WithDetail("file", "x").WithDetail("errno", "5")},
       {0, "write", Status(Code::kCancelled, "")}};
-  auto failed = DecodeFailures(EncodeFailures(failures));
+  auto failed = UnpackFailures(PackFailures(failures));
   CHECK_OK(failed);
   CHECK_THAT(failed->size() == 2);
   CHECK_THAT((*failed)[0].rank == 3 && (*failed)[0].step == "plan");
   CHECK_THAT((*failed)[0].status.ToString() == failures[0].status.ToString());
   CHECK_THAT((*failed)[0].status.details() == failures[0].status.details());
   CHECK_THAT((*failed)[1].status.code() == Code::kCancelled);
-  CHECK_CODE(DecodeFailures(EncodeFailures({})), Code::kCorrupt);
+  CHECK_CODE(UnpackFailures(PackFailures({})), Code::kCorrupt);
   return {};
 }
 
@@ -149,8 +150,8 @@ std::string DamagedMessagesAreRefused() {
        [](std::string_view bytes) { return DecodeAssignment(bytes).status(); }},
       {EncodeOutcomeMessage({"id", {{"__0_0.distcp"}, {{0, 5, 6}}, 11}}),
        [](std::string_view bytes) { return DecodeOutcomeMessage(bytes).status(); }},
-      {EncodeFailures({{1, "plan", Status(Code::kIo, "text").WithDetail("a", "b")}}),
-       [](std::string_view bytes) { return DecodeFailures(bytes).status(); }},
+      {PackFailures({{1, "plan", Status(Code::kIo, "text").WithDetail("a", "b")}}),
+       [](std::string_view bytes) { return UnpackFailures(bytes).status(); }},
   };
   for (const auto& [bytes, decode] : messages) {
     std::string wrong = Survives(bytes, decode);

@@ -1,4 +1,4 @@
-#include "checkpoint/wire_codec.h"
+#include "comm/wire_codec.h"
 
 #include <algorithm>
 

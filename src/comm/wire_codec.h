@@ -1,6 +1,7 @@
-// Varints, texts and names for wire.cc: a writer and a reader that checks every bound.
-#ifndef DCP_CHECKPOINT_WIRE_CODEC_H_
-#define DCP_CHECKPOINT_WIRE_CODEC_H_
+// Varints, texts and names of what ranks tell each other: a writer and a reader that checks every
+// bound.
+#ifndef DCP_COMM_WIRE_CODEC_H_
+#define DCP_COMM_WIRE_CODEC_H_
 
 #include <cstdint>
 #include <string>
@@ -45,4 +46,4 @@ class WireReader {
 
 }  // namespace dcp
 
-#endif  // DCP_CHECKPOINT_WIRE_CODEC_H_
+#endif  // DCP_COMM_WIRE_CODEC_H_
