@@ -128,7 +128,10 @@ Status Agreement::Shared(std::vector<RankFailure> failures) const {
   for (RankFailure& failure : failures) {
     if (failure.rank == comm_.rank() && !own_failure_.ok()) failure.status = own_failure_;
   }
-  if (comm_.world_size() == 1) return failures.front().status;
+  if (comm_.world_size() == 1) {
+    const Status only = failures.front().status;
+    return only.WithRankFailures(std::move(failures));
+  }
   std::sort(failures.begin(), failures.end(),
             [](const RankFailure& a, const RankFailure& b) { return a.rank < b.rank; });
   bool unknown = false;

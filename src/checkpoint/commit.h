@@ -37,17 +37,36 @@ struct CommitOutcome {
   bool synced = true;
   std::vector<std::string> warnings;
 };
-// Syncs the folder, writes `.metadata.tmp`, syncs it, renames it over `.metadata`, syncs the
-// folder (syncs only when `durable`). The old `.metadata` is never removed before. An error means
-// that the old one stands and the temporary file is gone, except kOutcomeUnknown: the rename or
-// what follows failed and reading `.metadata` back did not decide. `encode` gives the file's bytes,
-// once to write them and once for each reading back.
-Result<CommitOutcome> CommitMetadata(Store& store, const ByteProducer& encode, bool durable);
+// `.metadata`, or `__{rank}.metadata` of a save without collectives, and what it is written as
+// first: no two saves have the same temporary file.
+struct CommitNames {
+  std::string metadata;
+  std::string temporary;  // "{metadata}.{save_id}.tmp"
+};
+CommitNames CommitNamesFor(std::string metadata, std::string_view save_id);
+// Whether `name` is such a temporary file, of any save (or upstream's, which names no save), and
+// for which metadata file.
+bool ParseTemporaryName(std::string_view name, std::string* metadata);
 
-// After the commit of `.metadata`: removes data files of the pattern that `keep` does not name,
-// and `__{rank}.metadata` of a save without collectives, that belong to `rank`, or to any rank >=
-// `world_size` when `coordinator`, who removes `.metadata.tmp` too; never anything else. Returns
-// what could not be removed, as warnings.
+// The two halves of a commit. First: syncs the folder, removes what other saves left unfinished
+// under the same metadata name (so that a save that sleeps through its end cannot publish it),
+// writes the temporary file and syncs it. Second: renames it into place and syncs the folder.
+// Syncs only when `durable`. The old metadata is never removed before. An error means that the old
+// one stands and the temporary file is gone, except kOutcomeUnknown: the rename or what follows
+// failed and reading the metadata back did not decide. `encode` gives the file's bytes, once to
+// write them and once for each reading back.
+Status WriteTemporary(Store& store, const CommitNames& names, const ByteProducer& encode,
+                      bool durable);
+Result<CommitOutcome> RenameIntoPlace(Store& store, const CommitNames& names,
+                                      const ByteProducer& encode, bool durable);
+// Both.
+Result<CommitOutcome> CommitMetadata(Store& store, const CommitNames& names,
+                                     const ByteProducer& encode, bool durable);
+
+// After the commit: removes data files of the pattern, and `__{rank}.metadata` of a save without
+// collectives with their temporary files, that `keep` does not name and that belong to `rank`, or
+// to any rank >= `world_size` when `coordinator`, who removes `.metadata` and its temporary files
+// too; never anything else. Returns what could not be removed, as warnings.
 std::vector<std::string> RemoveStale(Store& store, const std::set<std::string>& keep, int32_t rank,
                                      int32_t world_size, bool coordinator);
 

@@ -1,15 +1,13 @@
 #include "checkpoint/load.h"
 
 #include <algorithm>
-#include <atomic>
 #include <unordered_set>
 
-#include "base/thread_pool.h"
 #include "checkpoint/agreement.h"
+#include "checkpoint/file_reader.h"
 #include "checkpoint/leaves.h"
+#include "checkpoint/load_wire.h"
 #include "checkpoint/pulse.h"
-#include "reader/metadata_files.h"
-#include "reader/reader.h"
 #include "value/names.h"
 
 namespace dcp {
@@ -23,13 +21,13 @@ struct Target {
 
 class LoadRun {
  public:
-  LoadRun(const Store& store, Communicator& comm, const Value& state, const LoadOptions& options,
-          const Engine& engine)
-      : store_(store),
+  LoadRun(StorageReader& reader, Communicator& comm, const ValuePtr& state,
+          const LoadOptions& options, const Engine& engine)
+      : reader_(reader),
         comm_(comm),
         state_(state),
         options_(options),
-        engine_(engine),
+        planner_(options.planner.get()),
         agreement_(comm, options.coordinator, options.timeout_ms, "load"),
         pulse_(&agreement_, engine.progress.get()),
         progress_(comm.world_size() == 1 ? engine.progress.get() : &pulse_, options.cancel) {}
@@ -39,27 +37,98 @@ class LoadRun {
       return Error(Code::kInvalidArgument, "coordinator {} is not a rank of the {} there are",
                    options_.coordinator, comm_.world_size());
     }
-    DCP_RETURN_IF_ERROR(Agree("plan", Plan()));
-    Status read = Read();
-    if (!read.ok()) read = ExplainReadError(store_, committed_.fingerprint, read);
-    DCP_RETURN_IF_ERROR(Agree("read", read));
+    if (plans_globally()) {
+      DCP_RETURN_IF_ERROR(PlanTogether());
+    } else {
+      DCP_RETURN_IF_ERROR(Agree("plan", PlanLocally()));
+    }
+    DCP_RETURN_IF_ERROR(Agree("read", Read()));
     return std::move(result_);
   }
 
  private:
+  // All ranks use planners and readers of one kind, so all know.
+  bool plans_globally() const {
+    return reader_.plans_globally() || (planner_ != nullptr && planner_->plans_globally());
+  }
+
   Status Agree(std::string_view step, const Status& mine) {
     Result<std::string> message = mine.ok() ? Result<std::string>(std::string()) : mine;
     DCP_RETURN_IF_ERROR(agreement_.Gather(step, std::move(message)).status());
     return agreement_.Broadcast(step, "").status();
   }
 
-  Status Plan() {
+  Status PlanTogether() {
+    const Status planned = PlanLocally();
+    Result<std::string> mine = planned.ok() ? Result<std::string>(EncodeLoadPlan(plan_)) : planned;
+    DCP_ASSIGN_OR_RETURN(std::vector<std::string> all, agreement_.Gather("plan", std::move(mine)));
+    std::vector<std::string> parts;
+    if (agreement_.is_coordinator() && agreement_.failures().empty()) {
+      Result<std::vector<std::string>> dealt = Deal(all);
+      if (dealt.ok()) {
+        parts = *std::move(dealt);
+      } else {
+        agreement_.AddFailure(comm_.rank(), "plan", dealt.status());
+      }
+    }
+    DCP_ASSIGN_OR_RETURN(final_plan_, agreement_.Scatter("plan", std::move(parts)));
+    return Status::Ok();
+  }
+
+  Result<std::vector<std::string>> Deal(const std::vector<std::string>& all) {
+    std::vector<LoadPlan> plans;
+    for (size_t rank = 0; rank < all.size(); ++rank) {
+      Result<LoadPlan> plan = DecodeLoadPlan(all[rank]);
+      Status sound = plan.ok() ? CheckEntries(*plan) : plan.status();
+      if (!sound.ok()) return sound.WithContext(fmt::format("rank {}", rank));
+      plans.push_back(*std::move(plan));
+    }
+    if (planner_ != nullptr && planner_->plans_globally()) {
+      DCP_RETURN_IF_ERROR(planner_->CreateGlobalPlan(&plans));
+    }
+    if (reader_.plans_globally()) DCP_RETURN_IF_ERROR(reader_.PrepareGlobalPlan(&plans));
+    if (plans.size() != all.size()) {
+      return Error(Code::kInvalidArgument, "the global load plan is for {} ranks of {}",
+                   plans.size(), all.size());
+    }
+    std::vector<std::string> parts;
+    for (const LoadPlan& plan : plans) parts.push_back(EncodeLoadPlan(plan));
+    return parts;
+  }
+
+  // Of another rank's plan: its targets are not known here.
+  Status CheckEntries(LoadPlan plan) const {
+    for (ReadItem& item : plan.items) item.target = ReadItem::kNoTarget;
+    return CheckLoadPlan(plan, metadata_, targets_);
+  }
+
+  Status PlanLocally() {
     DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kPlan, 0, 0));
-    DCP_ASSIGN_OR_RETURN(committed_, ReadCommittedMetadata(store_));
-    DCP_ASSIGN_OR_RETURN(leaves_, LeavesOf(state_, options_.flatten, FlattenRule::kDefault));
+    DCP_ASSIGN_OR_RETURN(metadata_, reader_.ReadMetadata());
+    DCP_ASSIGN_OR_RETURN(leaves_, LeavesOf(*state_, options_.flatten, FlattenRule::kDefault));
     if (options_.flatten) DCP_RETURN_IF_ERROR(TryOlderRule());
-    std::vector<LoadTarget> targets = MakeTargets();
-    for (const Target& target : targets_) {
+    MakeTargets();
+    if (planner_ != nullptr) {
+      DCP_RETURN_IF_ERROR(
+          planner_->SetUp(state_, metadata_, targets_, agreement_.is_coordinator()));
+    }
+    DCP_RETURN_IF_ERROR(reader_.SetUp(metadata_, Site()));
+    const auto standard = [this] { return StandardPlan(); };
+    if (planner_ != nullptr) {
+      DCP_RETURN_IF_ERROR(planner_->CreateLocalPlan(standard, &plan_));
+    } else {
+      DCP_ASSIGN_OR_RETURN(plan_, standard());
+    }
+    DCP_RETURN_IF_ERROR(reader_.PrepareLocalPlan(&plan_));
+    if (planner_ == nullptr) {
+      targets_ = {};
+      metadata_.planner_data.reset();  // nothing here asks for it
+    }
+    return progress_.End();
+  }
+
+  Result<LoadPlan> StandardPlan() {
+    for (const Target& target : places_) {
       if (target.tensor == nullptr || !target.tensor->read_only) continue;
       return Error(Code::kInvalidArgument, "{} is read-only memory and cannot be loaded into",
                    PrintableName(leaves_[target.leaf].name));
@@ -67,19 +136,27 @@ class LoadRun {
     LoadPlanOptions plan_options;
     plan_options.allow_partial = options_.allow_partial;
     plan_options.allow_cast = options_.allow_cast;
-    DCP_ASSIGN_OR_RETURN(PlannedLoad planned,
-                         CreateLoadPlan(committed_.metadata, targets, plan_options));
-    plan_ = std::move(planned.plan);
-    committed_.metadata.planner_data.reset();  // nothing here asks for it
+    DCP_ASSIGN_OR_RETURN(PlannedLoad planned, CreateLoadPlan(metadata_, targets_, plan_options));
     result_.report = std::move(planned.report);
     FixReport();
-    return progress_.End();
+    return std::move(planned.plan);
+  }
+
+  LoadSite Site() {
+    LoadSite site;
+    site.rank = comm_.rank();
+    site.world_size = comm_.world_size();
+    site.is_coordinator = agreement_.is_coordinator();
+    site.timeout_ms = options_.timeout_ms;
+    site.progress = &progress_;
+    site.cancel = options_.cancel;
+    return site;
   }
 
   // Upstream's rule for files of 2.3 and older: when the checkpoint holds names that are not asked
   // for, and flattening as 2.3 did asks for one of them, that rule is the file's.
   Status TryOlderRule() {
-    const Metadata& metadata = committed_.metadata;
+    const Metadata& metadata = metadata_;
     std::vector<bool> asked(metadata.entries.size(), false);
     size_t left = asked.size();
     for (const FlatLeaf& leaf : leaves_) {
@@ -90,7 +167,7 @@ class LoadRun {
     }
     if (left == 0) return Status::Ok();
     DCP_ASSIGN_OR_RETURN(std::vector<FlatLeaf> older,
-                         LeavesOf(state_, true, FlattenRule::kTorch23));
+                         LeavesOf(*state_, true, FlattenRule::kTorch23));
     bool matches = std::any_of(older.begin(), older.end(), [&](const FlatLeaf& leaf) {
       const std::optional<size_t> id = metadata.Find(leaf.name);
       return id && !asked[*id];
@@ -99,10 +176,9 @@ class LoadRun {
     return Status::Ok();
   }
 
-  std::vector<LoadTarget> MakeTargets() {
-    std::vector<LoadTarget> targets;
-    targets.reserve(leaves_.size());
+  void MakeTargets() {
     targets_.reserve(leaves_.size());
+    places_.reserve(leaves_.size());
     for (uint32_t i = 0; i < leaves_.size(); ++i) {
       const FlatLeaf& leaf = leaves_[i];
       LoadTarget target;
@@ -114,8 +190,8 @@ class LoadRun {
         target.global_size = tensor.shape;
         target.offsets.resize(tensor.shape.size());
         target.sizes = tensor.shape;
-        targets_.push_back({i, &tensor});
-        targets.push_back(std::move(target));
+        places_.push_back({i, &tensor});
+        targets_.push_back(std::move(target));
       } else if (leaf.value->kind == ValueKind::kShardedTensor) {
         const ShardedTensor& sharded = *leaf.value->sharded;
         target.kind = EntryKind::kTensor;
@@ -124,15 +200,14 @@ class LoadRun {
           target.dtype = shard.tensor.dtype;
           target.offsets = shard.offsets;
           target.sizes = shard.tensor.shape;
-          targets_.push_back({i, &shard.tensor});
-          targets.push_back(target);
+          places_.push_back({i, &shard.tensor});
+          targets_.push_back(target);
         }
       } else {
-        targets_.push_back({i, nullptr});
-        targets.push_back(std::move(target));
+        places_.push_back({i, nullptr});
+        targets_.push_back(std::move(target));
       }
     }
-    return targets;
   }
 
   // A sharded tensor of which this rank holds nothing was asked for all the same.
@@ -145,86 +220,102 @@ class LoadRun {
   }
 
   Status Read() {
-    ItemReader reader(&store_, &committed_.metadata);
-    ReaderOptions options;
-    options.threads = engine_.threads;
-    options.verify = options_.verify;
-    options.pool = engine_.PoolOrNew();
-    options.transforms = engine_.transforms.get();
-    options.copier = engine_.copier.get();
-    options.progress = &progress_;
-    options.cancel = options_.cancel;
-
-    std::vector<TensorRead> tensors;
-    tensors.reserve(plan_.items.size());
-    std::vector<const ReadItem*> objects;
-    tensors.reserve(plan_.items.size());
+    if (plans_globally()) {
+      DCP_ASSIGN_OR_RETURN(plan_, DecodeLoadPlan(final_plan_));
+    }
+    if (planner_ != nullptr) DCP_RETURN_IF_ERROR(planner_->FinishPlan(&plan_));
+    if (planner_ != nullptr || plans_globally()) {
+      if (planner_ == nullptr) MakeTargetsAgain();
+      DCP_RETURN_IF_ERROR(CheckLoadPlan(plan_, metadata_, targets_));
+    }
+    ReadRequest request;
+    request.metadata = &metadata_;
+    request.plan = &plan_;
+    request.late = planner_ != nullptr && planner_->resolves_tensors();
+    request.tensor = [this](size_t item) { return TensorFor(item); };
+    request.commit = [this](size_t item, const Tensor& tensor) {
+      return planner_->CommitTensor(plan_, item, tensor);
+    };
+    request.object = [this](size_t item, ValuePtr value) { return Take(item, std::move(value)); };
     uint64_t bytes = 0;
     for (const ReadItem& item : plan_.items) {
-      if (item.kind == EntryKind::kBytes) {
-        objects.push_back(&item);
-        continue;
-      }
-      TensorRead read;
-      read.entry = &committed_.metadata.entries[item.entry];
-      read.chunk = item.chunk;
-      read.storage_offsets = plan_.storage_offsets(item);
-      read.lengths = plan_.lengths(item);
-      read.dest = targets_[item.target].tensor->Slice(plan_.dest_offsets(item), read.lengths);
-      bytes += static_cast<uint64_t>(read.dest.num_bytes());
-      tensors.push_back(std::move(read));
+      int64_t size = 0;
+      if (item.kind == EntryKind::kBytes) continue;
+      DCP_ASSIGN_OR_RETURN(size, NumElements(plan_.lengths(item)));
+      const DType dtype = item.target == ReadItem::kNoTarget
+                              ? metadata_.entries[item.entry].properties.dtype
+                              : places_[item.target].tensor->dtype;
+      bytes += static_cast<uint64_t>(size) * static_cast<uint64_t>(DTypeSize(dtype));
     }
-    DCP_RETURN_IF_ERROR(
-        progress_.Begin(ProgressPhase::kRead, bytes, tensors.size() + objects.size()));
-    DCP_ASSIGN_OR_RETURN(ReadOutcome outcome, reader.ReadTensors(tensors, options));
+    DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kRead, bytes, plan_.items.size()));
+    DCP_ASSIGN_OR_RETURN(const ReadOutcome outcome, reader_.ReadData(request));
     result_.bytes_read = outcome.bytes_read;
     result_.report.unverified_bytes = outcome.bytes_unverified;
-    DCP_RETURN_IF_ERROR(ReadObjects(reader, options, objects));
     return progress_.End();
   }
 
-  Status ReadObjects(ItemReader& reader, const ReaderOptions& options,
-                     const std::vector<const ReadItem*>& items) {
-    std::vector<ValuePtr> values(items.size());
-    std::atomic<size_t> next{0};
-    std::atomic<bool> stop{false};
-    size_t workers = std::min(WorkerCount(engine_.threads), std::max<size_t>(items.size(), 1));
-    DCP_RETURN_IF_ERROR(RunParallel(workers, [&](size_t) {
-      for (size_t at; !stop.load() && (at = next.fetch_add(1)) < items.size();) {
-        const Entry& entry = committed_.metadata.entries[items[at]->entry];
-        Result<ValuePtr> value = reader.ReadObject(entry, options);
-        if (!value.ok()) {
-          stop = true;
-          return value.status();
-        }
-        values[at] = *std::move(value);
-      }
-      return Status::Ok();
-    }));
-    for (size_t i = 0; i < items.size(); ++i) {
-      const Entry& entry = committed_.metadata.entries[items[i]->entry];
-      for (const Location& location : entry.locations) {
-        if (!location.missing()) result_.bytes_read += location.length;
-      }
-      FlatLeaf leaf = leaves_[targets_[items[i]->target].leaf];
-      result_.objects.emplace_back(std::move(leaf), std::move(values[i]));
+  // They were let go before other ranks' plans were waited for.
+  void MakeTargetsAgain() {
+    places_.clear();
+    MakeTargets();
+  }
+
+  Result<Tensor> TensorFor(size_t number) {
+    const ReadItem& item = plan_.items[number];
+    Tensor found;
+    if (item.target != ReadItem::kNoTarget) {
+      found = places_[item.target].tensor->Slice(plan_.dest_offsets(item), plan_.lengths(item));
     }
+    if (planner_ == nullptr || !planner_->resolves_tensors()) {
+      if (item.target != ReadItem::kNoTarget) return found;
+      return Error(Code::kInvalidArgument,
+                   "the plan reads {}, for which the state dict has no place: the planner that "
+                   "added it is to give one (resolve_tensor)",
+                   PrintableName(metadata_.entries[item.entry].name));
+    }
+    DCP_ASSIGN_OR_RETURN(Tensor tensor, planner_->ResolveTensor(plan_, number, found));
+    const std::string name = PrintableName(metadata_.entries[item.entry].name);
+    const Dims lengths = plan_.lengths(item);
+    if (!std::equal(lengths.begin(), lengths.end(), tensor.shape.begin(), tensor.shape.end())) {
+      return Error(Code::kMismatch, "the planner gave a tensor of {} for {} of {}",
+                   ToString(tensor.shape), ToString(lengths), name);
+    }
+    if (!tensor.read_only) return tensor;
+    return Error(Code::kInvalidArgument, "the planner gave read-only memory for {}", name);
+  }
+
+  Status Take(size_t number, ValuePtr value) {
+    const ReadItem& item = plan_.items[number];
+    if (planner_ != nullptr) {
+      DCP_ASSIGN_OR_RETURN(const bool taken, planner_->LoadBytes(plan_, number, value));
+      if (taken) return Status::Ok();
+    }
+    FlatLeaf leaf;
+    if (item.target != ReadItem::kNoTarget) {
+      leaf = leaves_[places_[item.target].leaf];
+    } else {
+      leaf.name = metadata_.entries[item.entry].name;
+      leaf.path = {leaf.name};
+    }
+    result_.objects.emplace_back(std::move(leaf), std::move(value));
     return Status::Ok();
   }
 
-  const Store& store_;
+  StorageReader& reader_;
   Communicator& comm_;
-  const Value& state_;
+  const ValuePtr state_;
   const LoadOptions& options_;
-  const Engine& engine_;
+  LoadPlanner* const planner_;  // may be null
   Agreement agreement_;
   Pulse pulse_;
   Progress progress_;
 
-  CommittedMetadata committed_;
+  Metadata metadata_;
   std::vector<FlatLeaf> leaves_;
-  std::vector<Target> targets_;
+  std::vector<LoadTarget> targets_;
+  std::vector<Target> places_;  // of the targets
   LoadPlan plan_;
+  std::string final_plan_;  // encoded, where plans are made globally
   LoadResult result_;
 };
 
@@ -232,7 +323,14 @@ class LoadRun {
 
 Result<LoadResult> Load(const Store& store, Communicator& comm, const Value& state,
                         const LoadOptions& options, const Engine& engine) {
-  return LoadRun(store, comm, state, options, engine).Run();
+  const std::unique_ptr<StorageReader> reader = NewFileReader(store, options, engine);
+  const ValuePtr borrowed(ValuePtr(), &state);
+  return Load(*reader, comm, borrowed, options, engine);
+}
+
+Result<LoadResult> Load(StorageReader& reader, Communicator& comm, const ValuePtr& state,
+                        const LoadOptions& options, const Engine& engine) {
+  return LoadRun(reader, comm, state, options, engine).Run();
 }
 
 }  // namespace dcp

@@ -2,11 +2,13 @@
 #ifndef DCP_CHECKPOINT_LOAD_H_
 #define DCP_CHECKPOINT_LOAD_H_
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/cancel.h"
+#include "checkpoint/load_roles.h"
 #include "comm/communicator.h"
 #include "metadata/flatten.h"
 #include "planner/load_planner.h"
@@ -21,6 +23,7 @@ struct LoadOptions {
   bool verify = true;
   bool flatten = true;
   int32_t coordinator = 0;
+  std::shared_ptr<LoadPlanner> planner;  // null: the library's
   int64_t timeout_ms = 600000;
   CancelToken cancel;
 };
@@ -36,6 +39,10 @@ struct LoadResult {
 // missing and the file was written by torch 2.3 or older, the older flatten rule is tried, as
 // upstream does.
 Result<LoadResult> Load(const Store& store, Communicator& comm, const Value& state,
+                        const LoadOptions& options, const Engine& engine);
+
+// The same through a storage reader of the caller's, used for this load alone.
+Result<LoadResult> Load(StorageReader& reader, Communicator& comm, const ValuePtr& state,
                         const LoadOptions& options, const Engine& engine);
 
 }  // namespace dcp

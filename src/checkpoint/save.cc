@@ -1,42 +1,23 @@
 #include "checkpoint/save.h"
 
-#include <algorithm>
 #include <functional>
+#include <memory>
+#include <utility>
 
 #include "checkpoint/agreement.h"
-#include "checkpoint/commit.h"
-#include "checkpoint/leased_store.h"
+#include "checkpoint/file_writer.h"
 #include "checkpoint/leaves.h"
+#include "checkpoint/planned_items.h"
 #include "checkpoint/pulse.h"
 #include "checkpoint/save_id.h"
 #include "checkpoint/wire.h"
-#include "planner/save_planner.h"
-#include "reader/metadata_files.h"
 #include "value/names.h"
-#include "writer/writer.h"
 
 namespace dcp {
 namespace {
 
 constexpr std::string_view kVersion = "1.0.0";
 constexpr int32_t kMaxFiles = 4096;
-
-using Transforms = std::vector<std::shared_ptr<const Transform>>;
-
-Result<Transforms> FindTransforms(const TransformRegistry& registry,
-                                  const std::vector<std::string>& names) {
-  Transforms found;
-  std::vector<std::string> known = registry.Descriptors();
-  for (const std::string& name : names) {
-    std::string descriptor = name;
-    for (const std::string& candidate : known) {
-      if (candidate.substr(0, candidate.rfind('/')) == name) descriptor = candidate;
-    }
-    DCP_ASSIGN_OR_RETURN(auto transform, registry.Find(descriptor));
-    found.push_back(std::move(transform));
-  }
-  return found;
-}
 
 Status CheckOptions(const SaveOptions& options, const Communicator& comm) {
   if (options.coordinator < 0 || options.coordinator >= comm.world_size()) {
@@ -50,51 +31,41 @@ Status CheckOptions(const SaveOptions& options, const Communicator& comm) {
   return Status::Ok();
 }
 
-// What an item holds: exactly one of the two.
-struct Payload {
-  const Tensor* tensor = nullptr;
-  const Value* object = nullptr;
-};
-
-Payload PayloadOf(const FlatLeaf& leaf, uint32_t shard) {
-  const Value& value = *leaf.value;
-  if (value.kind == ValueKind::kTensor) return {&value.tensor, nullptr};
-  if (value.kind == ValueKind::kShardedTensor)
-    return {&value.sharded->shards[shard].tensor, nullptr};
-  return {nullptr, &value};
-}
-
 class SaveRun {
  public:
   // The leaves to save are found when the plan is made: their failure is this rank's failure.
   using Leaves = std::function<Result<std::vector<FlatLeaf>>()>;
 
-  SaveRun(Store& store, Communicator& comm, Leaves find_leaves, bool with_paths,
-          const SaveOptions& options, const Engine& engine)
-      : comm_(comm),
+  // `state` is what a planner is set up with; null when there is none.
+  SaveRun(StorageWriter& writer, Communicator& comm, ValuePtr state, Leaves find_leaves,
+          bool with_paths, const SaveOptions& options, const Engine& engine)
+      : writer_(writer),
+        comm_(comm),
+        state_(std::move(state)),
         find_leaves_(std::move(find_leaves)),
         with_paths_(with_paths),
         options_(options),
+        planner_(options.planner.get()),
         engine_(engine),
         agreement_(comm, options.coordinator, options.timeout_ms, "save"),
-        leased_(comm.world_size() == 1 ? nullptr : NewLeasedStore(&store, &agreement_.lease())),
-        store_(leased_ == nullptr ? store : *leased_),
         pulse_(&agreement_, engine.progress.get()),
         progress_(comm.world_size() == 1 ? engine.progress.get() : &pulse_, options.cancel) {}
 
   Result<SaveResult> Run() {
     DCP_RETURN_IF_ERROR(CheckOptions(options_, comm_));
     DCP_ASSIGN_OR_RETURN(const std::string assignment, AgreeOnPlan());
-    Result<WriteOutcome> written = WriteData(assignment);
-    if (written.ok()) written_files_ = written->files;
-    Status committed = AgreeOnCommit(std::move(written));
-    if (!committed.ok()) return CleanUp(committed);
-    RemoveOlder();
+    Result<Written> written = WriteData(assignment);
+    Status committed = options_.use_collectives ? AgreeOnCommit(std::move(written))
+                                                : CommitRankByRank(std::move(written));
+    if (!committed.ok()) return writer_.Abandon(committed);
+    writer_.Settle(durable_, &result_.warnings);
     for (const std::string& warning : result_.warnings) engine_.Log(LogLevel::kWarning, warning);
     return std::move(result_);
   }
 
  private:
+  bool keeps_plan() const { return planner_ != nullptr || writer_.needs_plan(); }
+
   // ---- plan ----
 
   // This rank's assignment, encoded: when it cannot be read, that is a failure to write, which the
@@ -103,7 +74,7 @@ class SaveRun {
     DCP_ASSIGN_OR_RETURN(std::vector<std::string> all, agreement_.Gather("plan", LocalPlan()));
     std::vector<std::string> parts;
     if (agreement_.is_coordinator() && agreement_.failures().empty()) {
-      Result<std::vector<std::string>> planned = PlanGlobally(std::move(all));
+      Result<std::vector<std::string>> planned = Deal(std::move(all));
       if (planned.ok()) {
         parts = *std::move(planned);
       } else {
@@ -113,163 +84,140 @@ class SaveRun {
     return agreement_.Scatter("plan", std::move(parts));
   }
 
-  // Encoded; the coordinator keeps its own as it is and tells itself nothing.
+  // Encoded; the coordinator keeps its own as it is and tells itself nothing. Without collectives
+  // nobody is told.
   Result<std::string> LocalPlan() {
-    DCP_ASSIGN_OR_RETURN(PlanMessage local, PlanLocally());
-    if (!agreement_.is_coordinator()) return EncodePlanMessage(local);
+    DCP_ASSIGN_OR_RETURN(SavePlan local, PlanLocally());
+    if (keeps_plan()) items_.KeepPlan(local);
+    if (!options_.use_collectives) {
+      std::vector<SavePlan> own;
+      own.push_back(std::move(local));
+      DCP_RETURN_IF_ERROR(PlanGlobally(std::move(own)));
+      return std::string();
+    }
+    if (!agreement_.is_coordinator()) return EncodePlan(local);
     own_plan_ = std::move(local);
     return std::string();
   }
 
-  Result<PlanMessage> PlanLocally() {
+  Result<SavePlan> PlanLocally() {
     DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kPlan, 0, 0));
-    DCP_ASSIGN_OR_RETURN(FolderState folder, InspectFolder(store_));
-    DCP_RETURN_IF_ERROR(CheckOverwrite(store_, folder, options_.overwrite));
-    DCP_ASSIGN_OR_RETURN(transforms_, FindTransforms(*engine_.transforms, options_.transforms));
-    DCP_ASSIGN_OR_RETURN(leaves_, find_leaves_());
-    DCP_RETURN_IF_ERROR(CheckLeaves());
-    PlanMessage message;
-    message.next_generation = folder.next_generation;
-    message.plan = CreateLocalSavePlan(leaves_, with_paths_);
-    sources_ = LocalSources(leaves_);
-    if (sources_.size() != message.plan.items.size()) {
-      return Error(Code::kInternal, "a plan of {} items from {} sources", message.plan.items.size(),
-                   sources_.size());
+    DCP_ASSIGN_OR_RETURN(std::vector<FlatLeaf> leaves, find_leaves_());
+    if (planner_ != nullptr) {
+      DCP_RETURN_IF_ERROR(planner_->SetUp(state_, agreement_.is_coordinator()));
     }
-    DCP_RETURN_IF_ERROR(store_.MakeRoot());
+    DCP_RETURN_IF_ERROR(writer_.SetUp(Site()));
+    DCP_RETURN_IF_ERROR(items_.SetLeaves(std::move(leaves)));
+    const auto standard = [this] { return items_.StandardPlan(with_paths_); };
+    SavePlan plan;
+    if (planner_ != nullptr) {
+      DCP_RETURN_IF_ERROR(planner_->CreateLocalPlan(standard, &plan));
+    } else {
+      DCP_ASSIGN_OR_RETURN(plan, standard());
+    }
+    DCP_RETURN_IF_ERROR(writer_.PrepareLocalPlan(&plan));
     DCP_RETURN_IF_ERROR(progress_.End());
-    return message;
+    return plan;
   }
 
-  Status CheckLeaves() const {
-    for (const FlatLeaf& leaf : leaves_) {
-      if (leaf.value->kind != ValueKind::kShardedTensor) continue;
-      const ShardedTensor& sharded = *leaf.value->sharded;
-      for (const ShardedTensor::Shard& shard : sharded.shards) {
-        if (shard.tensor.dtype == sharded.dtype) continue;
-        return Error(Code::kInvalidArgument, "a shard of {} has dtype {}, the whole has {}",
-                     PrintableName(leaf.name), DTypeName(shard.tensor.dtype),
-                     DTypeName(sharded.dtype));
-      }
-    }
-    return Status::Ok();
+  SaveSite Site() {
+    SaveSite site;
+    site.rank = comm_.rank();
+    site.world_size = comm_.world_size();
+    site.is_coordinator = agreement_.is_coordinator();
+    site.use_collectives = options_.use_collectives;
+    site.timeout_ms = options_.timeout_ms;
+    site.lease = &agreement_.lease();
+    site.progress = &progress_;
+    site.cancel = options_.cancel;
+    return site;
   }
 
-  Result<std::vector<std::string>> PlanGlobally(std::vector<std::string> all) {
-    std::vector<SavePlan> plans;
-    plans.reserve(all.size());
-    uint64_t generation = 0;
-    for (size_t rank = 0; rank < all.size(); ++rank) {
-      const bool own = static_cast<int32_t>(rank) == comm_.rank();
-      Result<PlanMessage> message = own ? std::move(own_plan_) : DecodePlanMessage(all[rank]);
-      all[rank] = std::string();
-      if (!message.ok()) return message.status().WithContext(fmt::format("rank {}", rank));
-      generation = std::max(generation, message->next_generation);
-      plans.push_back(std::move(message->plan));
-    }
-    GlobalPlanOptions global_options;
-    global_options.dedup_to_lowest_rank = options_.dedup_to_lowest_rank;
-    DCP_ASSIGN_OR_RETURN(global_, CreateGlobalSavePlan(std::move(plans), global_options));
-    DCP_ASSIGN_OR_RETURN(std::string save_id, NewSaveId());
+  // The coordinator's part: one assignment a rank, encoded.
+  Result<std::vector<std::string>> Deal(std::vector<std::string> all) {
+    DCP_ASSIGN_OR_RETURN(const std::string save_id, NewSaveId());
     std::vector<std::string> parts;
-    for (const SavePlan& plan : global_.ranks) {
+    if (!options_.use_collectives) {
       Assignment assignment;
       assignment.save_id = save_id;
-      assignment.generation = generation;
+      parts.assign(all.size(), EncodeAssignment(assignment));
+      return parts;
+    }
+    std::vector<SavePlan> plans;
+    plans.reserve(all.size());
+    for (size_t rank = 0; rank < all.size(); ++rank) {
+      const bool own = static_cast<int32_t>(rank) == comm_.rank();
+      Result<SavePlan> plan = own ? std::move(own_plan_) : DecodePlan(all[rank]);
+      all[rank] = std::string();
+      if (!plan.ok()) return plan.status().WithContext(fmt::format("rank {}", rank));
+      plans.push_back(*std::move(plan));
+    }
+    DCP_RETURN_IF_ERROR(PlanGlobally(std::move(plans)));
+    for (SavePlan& plan : global_.ranks) {
+      Assignment assignment;
+      assignment.save_id = save_id;
+      assignment.storage_data = std::move(plan.storage_data);
       assignment.sources.reserve(plan.items.size());
       for (const WriteItem& item : plan.items) assignment.sources.push_back(item.source);
+      if (planner_ != nullptr) assignment.plan = std::move(plan);
       parts.push_back(EncodeAssignment(assignment));
     }
     global_.ranks.clear();  // what is left to do needs the slots and the metadata only
     return parts;
   }
 
+  Status PlanGlobally(std::vector<SavePlan> plans) {
+    GlobalPlanOptions global_options;
+    global_options.dedup_to_lowest_rank = options_.dedup_to_lowest_rank;
+    if (planner_ != nullptr && planner_->plans_globally()) {
+      DCP_RETURN_IF_ERROR(planner_->CreateGlobalPlan(&plans));
+      global_options.dedup = false;
+    }
+    DCP_ASSIGN_OR_RETURN(global_, CreateGlobalSavePlan(std::move(plans), global_options));
+    return writer_.PrepareGlobalPlan(&global_.ranks);
+  }
+
   // ---- write ----
 
-  Result<WriteOutcome> WriteData(std::string_view assignment) {
-    DCP_ASSIGN_OR_RETURN(assignment_, DecodeAssignment(assignment));
-    result_.save_id = assignment_.save_id;
-    std::vector<WriteJob> jobs;
-    jobs.reserve(assignment_.sources.size());
-    uint64_t bytes = 0;
-    for (uint32_t number : assignment_.sources) {
-      if (number >= sources_.size()) {
-        return Error(Code::kInternal, "the coordinator assigned item {} of the {} there are",
-                     number, sources_.size());
+  Result<Written> WriteData(std::string_view encoded) {
+    DCP_ASSIGN_OR_RETURN(Assignment assignment, DecodeAssignment(encoded));
+    result_.save_id = assignment.save_id;
+    if (!options_.use_collectives) {
+      assignment.storage_data = std::move(global_.ranks.front().storage_data);
+      for (const WriteItem& item : global_.ranks.front().items) {
+        assignment.sources.push_back(item.source);
       }
-      const FlatLeaf& leaf = leaves_[sources_[number].leaf];
-      Payload payload = PayloadOf(leaf, sources_[number].shard);
-      WriteJob job;
-      job.name = leaf.name;
-      job.tensor = payload.tensor;
-      job.object = payload.object;
-      if (payload.tensor != nullptr) {
-        bytes += static_cast<uint64_t>(payload.tensor->num_bytes());
-        DCP_ASSIGN_OR_RETURN(job.global_bytes, GlobalBytes(*leaf.value, *payload.tensor));
-      }
-      jobs.push_back(job);
+      if (planner_ != nullptr) assignment.plan = std::move(global_.ranks.front());
+      global_.ranks.clear();
     }
-    DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kWrite, bytes, jobs.size()));
-    DCP_ASSIGN_OR_RETURN(WriteOutcome outcome, WriteItems(store_, jobs, MakeWriterOptions()));
-    if (outcome.items.size() != jobs.size()) {
-      return Undo(outcome, Error(Code::kInternal, "{} items written of {}", outcome.items.size(),
-                                 jobs.size()));
-    }
-    Status ended = progress_.End();
-    // The coordinator syncs the folder before the commit; other hosts may have their own view.
-    if (ended.ok() && options_.durable && !agreement_.is_coordinator()) ended = store_.SyncFolder();
-    if (!ended.ok()) return Undo(outcome, ended);
-    return outcome;
-  }
-
-  static Result<int64_t> GlobalBytes(const Value& value, const Tensor& tensor) {
-    if (value.kind != ValueKind::kShardedTensor) return tensor.num_bytes();
-    DCP_ASSIGN_OR_RETURN(int64_t elements, NumElements(value.sharded->global_shape));
-    int64_t bytes;
-    if (!CheckedMul(elements, DTypeSize(tensor.dtype), &bytes)) bytes = INT64_MAX;
-    return bytes;
-  }
-
-  WriterOptions MakeWriterOptions() const {
-    WriterOptions writer;
-    writer.files = options_.files;
-    writer.file_per_item = options_.file_per_item;
-    writer.durable = options_.durable;
-    writer.direct = options_.direct;
-    writer.block_checksums = options_.block_checksums;
-    writer.transforms = transforms_;
-    writer.pool = engine_.PoolOrNew();
-    writer.copier = engine_.copier.get();
-    writer.progress = &progress_;
-    writer.cancel = options_.cancel;
-    writer.file_name = [rank = comm_.rank(), generation = assignment_.generation](size_t n) {
-      return DataFileName(rank, n, generation);
-    };
-    return writer;
-  }
-
-  Status Undo(const WriteOutcome& outcome, const Status& error) {
-    written_files_ = outcome.files;
-    return CleanUp(error);
+    DCP_RETURN_IF_ERROR(items_.Assign(assignment, planner_));
+    DCP_RETURN_IF_ERROR(
+        progress_.Begin(ProgressPhase::kWrite, items_.bytes(), items_.jobs().size()));
+    WriteRequest request;
+    request.save_id = result_.save_id;
+    request.storage_data = assignment.storage_data;
+    request.plan = keeps_plan() ? &items_.plan() : nullptr;
+    request.jobs = items_.jobs();
+    request.resolve = [this](size_t item) { return items_.Resolve(item); };
+    DCP_ASSIGN_OR_RETURN(Written written, writer_.WriteData(request));
+    result_.bytes_written = written.bytes;
+    result_.items_written = written.items;
+    result_.files_written = written.files;
+    DCP_RETURN_IF_ERROR(progress_.End());
+    return written;
   }
 
   // ---- commit ----
 
-  Status AgreeOnCommit(Result<WriteOutcome> written) {
+  Status AgreeOnCommit(Result<Written> written) {
+    const bool wrote = written.ok();
     Result<std::string> mine = written.status();
-    if (written.ok()) {
-      result_.bytes_written = written->bytes;
-      result_.items_written = written->items.size();
-      result_.files_written = static_cast<uint32_t>(written->files.size());
-      OutcomeMessage message{assignment_.save_id, *std::move(written)};
-      if (agreement_.is_coordinator()) {
-        own_outcome_ = std::move(message);
-        mine = std::string();
-      } else {
-        mine = EncodeOutcomeMessage(message);
-      }
+    if (wrote && agreement_.is_coordinator()) {
+      own_results_ = std::move(written->results);
+      mine = std::string();
+    } else if (wrote) {
+      mine = std::move(written->results);
     }
-    bool wrote = mine.ok();
     Result<std::vector<std::string>> all = agreement_.Gather("write", std::move(mine));
     if (!all.ok()) {
       // The coordinator may have this rank's outcome, and commit.
@@ -277,19 +225,20 @@ class SaveRun {
       return may_commit ? LookForCommit(all.status()) : all.status();
     }
     std::string decision;
+    bool committed = false;
     if (agreement_.is_coordinator() && agreement_.failures().empty()) {
-      Result<CommitOutcome> committed = Commit(*std::move(all));
-      if (committed.ok()) {
-        outcome_ = *std::move(committed);
-        committed_ = true;
-        decision = EncodeCommitMessage({outcome_.synced});
-        result_.warnings = outcome_.warnings;
+      (*all)[static_cast<size_t>(comm_.rank())] = std::move(own_results_);
+      Result<bool> durable = Finish(*std::move(all));
+      committed = durable.ok();
+      if (committed) {
+        durable_ = *durable;
+        decision = EncodeCommitMessage({durable_});
       } else {
-        agreement_.AddFailure(comm_.rank(), "write", committed.status());
+        agreement_.AddFailure(comm_.rank(), "write", durable.status());
       }
     }
     Result<std::string> decided = agreement_.Broadcast("write", std::move(decision));
-    if (committed_) {
+    if (committed) {
       if (!decided.ok()) {
         result_.warnings.push_back(
             fmt::format("the save is committed, but the other ranks could not be told: {}",
@@ -302,143 +251,99 @@ class SaveRun {
       return may_commit ? LookForCommit(decided.status()) : decided.status();
     }
     DCP_ASSIGN_OR_RETURN(CommitMessage message, DecodeCommitMessage(*decided));
-    outcome_.synced = message.synced;
+    durable_ = message.synced;
     return Status::Ok();
   }
 
-  Result<CommitOutcome> Commit(std::vector<std::string> all) {
+  // Without collectives: every rank finishes, and publishes when all have, so that a failure before
+  // leaves the older checkpoint as it was.
+  Status CommitRankByRank(Result<Written> written) {
+    Status finished = written.status();
+    if (written.ok()) {
+      std::vector<std::string> results;
+      results.push_back(std::move(written->results));
+      finished = Finish(std::move(results)).status();
+    }
+    DCP_RETURN_IF_ERROR(Together(finished));
+    Result<bool> published = writer_.Publish(&result_.warnings);
+    if (published.ok()) durable_ = *published;
+    Result<std::vector<std::string>> all =
+        agreement_.Gather("write", published.ok() ? Result<std::string>(std::string())
+                                                  : Result<std::string>(published.status()));
+    if (!all.ok()) return published.ok() ? Unheard(all.status()) : all.status();
+    if (agreement_.is_coordinator() && agreement_.failures().empty()) {
+      if (Status concluded = writer_.Conclude(); !concluded.ok()) {
+        agreement_.AddFailure(comm_.rank(), "write", concluded);
+      }
+    }
+    Result<std::string> decided = agreement_.Broadcast("write", "");
+    if (decided.ok()) return Status::Ok();
+    // Some ranks' metadata are in place already.
+    return published.ok() ? Unheard(decided.status()) : decided.status();
+  }
+
+  Status Together(const Status& mine) {
+    Result<std::string> told = mine.ok() ? Result<std::string>(std::string()) : mine;
+    DCP_RETURN_IF_ERROR(agreement_.Gather("write", std::move(told)).status());
+    return agreement_.Broadcast("write", "").status();
+  }
+
+  Result<bool> Finish(std::vector<std::string> results) {
     DCP_RETURN_IF_ERROR(progress_.Begin(ProgressPhase::kCommit, 0, 0));
-    Metadata& metadata = global_.metadata;
-    uint32_t transform_set = 0;
-    if (!transforms_.empty()) {
-      transform_set = static_cast<uint32_t>(metadata.transform_sets.size());
-      metadata.transform_sets.push_back(DescriptorsFor(transforms_));
-    }
-    for (size_t rank = 0; rank < all.size(); ++rank) {
-      const bool own = static_cast<int32_t>(rank) == comm_.rank();
-      Result<OutcomeMessage> message =
-          own ? std::move(own_outcome_) : DecodeOutcomeMessage(all[rank]);
-      Status filled =
-          message.ok() ? FillLocations(rank, *std::move(message), transform_set) : message.status();
-      if (!filled.ok()) return filled.WithContext(fmt::format("rank {}", rank));
-    }
-    metadata.version = kVersion;
+    global_.metadata.version = kVersion;
     StorageMeta storage_meta;
-    storage_meta.checkpoint_id =
-        options_.checkpoint_id.empty() ? std::string(store_.location()) : options_.checkpoint_id;
-    storage_meta.save_id = assignment_.save_id;
-    metadata.storage_meta = std::move(storage_meta);
-    const auto encode = [&](const ByteSink& sink) {
-      return EncodeMetadata(metadata, options_.dialect, sink);
-    };
+    storage_meta.checkpoint_id = writer_.checkpoint_id();
+    storage_meta.save_id = result_.save_id;
+    global_.metadata.storage_meta = std::move(storage_meta);
     DCP_RETURN_IF_ERROR(options_.cancel.Check());
-    DCP_ASSIGN_OR_RETURN(CommitOutcome outcome, CommitMetadata(store_, encode, options_.durable));
+    DCP_ASSIGN_OR_RETURN(
+        const bool durable,
+        writer_.Finish({&global_, result_.save_id, std::move(results)}, &result_.warnings));
     if (Status told = progress_.End(); !told.ok()) {
-      outcome.warnings.push_back(
+      result_.warnings.push_back(
           fmt::format("after the commit the progress callback failed: {}", told.message()));
     }
-    return outcome;
-  }
-
-  Status FillLocations(size_t rank, OutcomeMessage message, uint32_t transform_set) {
-    Metadata& metadata = global_.metadata;
-    if (message.save_id != assignment_.save_id) {
-      return Error(Code::kInternal, "its outcome belongs to the save {}, this is {}",
-                   PrintableName(message.save_id), assignment_.save_id);
-    }
-    const std::vector<GlobalSavePlan::Slot>& slots = global_.slots[rank];
-    if (message.outcome.items.size() != slots.size()) {
-      return Error(Code::kInternal, "it wrote {} items of {}", message.outcome.items.size(),
-                   slots.size());
-    }
-    uint32_t first_file = static_cast<uint32_t>(metadata.files.size());
-    for (std::string& file : message.outcome.files) {
-      DataFile data;
-      if (!ParseDataFileName(file, &data) || data.rank != static_cast<int32_t>(rank) ||
-          data.generation != assignment_.generation) {
-        return Error(Code::kInternal, "it wrote a file '{}', which is not its to write",
-                     PrintableName(file));
-      }
-      metadata.files.push_back(std::move(file));
-    }
-    for (size_t i = 0; i < slots.size(); ++i) {
-      const WrittenItem& item = message.outcome.items[i];
-      Location& location = metadata.entries[slots[i].entry].locations[slots[i].chunk];
-      location.file = first_file + item.file;
-      location.transforms = transform_set;
-      location.offset = item.offset;
-      location.length = item.length;
-      location.crc32 = item.crc32;
-      location.has_crc32 = true;
-    }
-    return Status::Ok();
+    return durable;
   }
 
   // This rank gave its outcome and never heard the decision. kOutcomeUnknown unless the metadata
   // is this save's.
   Status LookForCommit(const Status& error) {
-    Result<CommittedMetadata> now = ReadCommittedMetadata(store_);
-    if (now.ok() && now->metadata.storage_meta &&
-        now->metadata.storage_meta->save_id == assignment_.save_id) {
-      outcome_.synced = false;  // who knows: keep the older files
+    if (writer_.Committed(result_.save_id).value_or(false)) {
+      durable_ = false;  // who knows: keep the older files
       result_.warnings.push_back(fmt::format(
           "the save is committed, though the coordinator could not be heard: {}", error.message()));
       return Status::Ok();
     }
+    return Unheard(error);
+  }
+
+  Status Unheard(const Status& error) const {
     return Error(Code::kOutcomeUnknown,
                  "rank {} wrote its data and never heard whether save {} to {} was committed: {}. "
                  "Open the checkpoint and compare its save_id",
-                 comm_.rank(), assignment_.save_id, store_.location(), error.message())
+                 comm_.rank(), result_.save_id, writer_.location(), error.message())
         .WithForeign(error.foreign())
         .WithRankFailures(error.rank_failures());
   }
 
-  // ---- after ----
-
-  Status CleanUp(const Status& error) {
-    if (error.code() == Code::kOutcomeUnknown) return error;
-    std::vector<std::string> left = RemoveFiles(store_, written_files_);
-    written_files_.clear();
-    if (left.empty()) return error;
-    for (const std::string& warning : left) engine_.Log(LogLevel::kWarning, warning);
-    return error.WithDetail(
-        "left_behind",
-        fmt::format("{} (the next save to this folder removes them)", fmt::join(left, "; ")));
-  }
-
-  void RemoveOlder() {
-    if (options_.durable && !outcome_.synced) return;
-    std::set<std::string> keep(written_files_.begin(), written_files_.end());
-    if (agreement_.is_coordinator()) {
-      keep.insert(global_.metadata.files.begin(), global_.metadata.files.end());
-    }
-    for (std::string& warning :
-         RemoveStale(store_, keep, comm_.rank(), comm_.world_size(), agreement_.is_coordinator())) {
-      result_.warnings.push_back(std::move(warning));
-    }
-  }
-
+  StorageWriter& writer_;
   Communicator& comm_;
-  Leaves find_leaves_;
-  bool with_paths_;
+  const ValuePtr state_;
+  const Leaves find_leaves_;
+  const bool with_paths_;
   const SaveOptions& options_;
+  SavePlanner* const planner_;  // may be null
   const Engine& engine_;
   Agreement agreement_;
-  const std::unique_ptr<Store> leased_;  // several ranks only
-  Store& store_;
   Pulse pulse_;
-  mutable Progress progress_;
+  Progress progress_;
 
-  Transforms transforms_;
-  std::vector<FlatLeaf> leaves_;
-  std::vector<Source> sources_;
-  PlanMessage own_plan_;   // coordinator only
-  GlobalSavePlan global_;  // coordinator only
-  Assignment assignment_;
-  OutcomeMessage own_outcome_;  // coordinator only
-  std::vector<std::string> written_files_;
-  CommitOutcome outcome_;
-  bool committed_ = false;
+  PlannedItems items_;
+  SavePlan own_plan_;        // coordinator only
+  GlobalSavePlan global_;    // coordinator, or without collectives
+  std::string own_results_;  // coordinator only
+  bool durable_ = true;
   SaveResult result_;
 };
 
@@ -452,18 +357,29 @@ Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
 
 Result<SaveResult> Save(Store& store, Communicator& comm, ValuePtr state,
                         const SaveOptions& options, const Engine& engine) {
+  const std::unique_ptr<StorageWriter> writer = NewFileWriter(store, options, engine);
+  return Save(*writer, comm, std::move(state), options, engine);
+}
+
+Result<SaveResult> Save(StorageWriter& writer, Communicator& comm, ValuePtr state,
+                        const SaveOptions& options, const Engine& engine) {
+  ValuePtr shown = options.planner ? state : nullptr;
   auto leaves = [&] {
     auto found = LeavesOf(*state, options.flatten, FlattenRule::kDefault);
     state.reset();
     return found;
   };
-  return SaveRun(store, comm, leaves, options.flatten, options, engine).Run();
+  return SaveRun(writer, comm, std::move(shown), leaves, options.flatten, options, engine).Run();
 }
 
 Result<SaveResult> SaveLeaves(Store& store, Communicator& comm, std::vector<FlatLeaf> leaves,
                               bool with_paths, const SaveOptions& options, const Engine& engine) {
+  if (options.planner != nullptr) {
+    return Status(Code::kUnsupported, "a copy is made by the library's own planner");
+  }
+  const std::unique_ptr<StorageWriter> writer = NewFileWriter(store, options, engine);
   auto given = [&]() -> Result<std::vector<FlatLeaf>> { return std::move(leaves); };
-  return SaveRun(store, comm, given, with_paths, options, engine).Run();
+  return SaveRun(*writer, comm, nullptr, given, with_paths, options, engine).Run();
 }
 
 }  // namespace dcp

@@ -10,6 +10,7 @@
 
 #include "base/cancel.h"
 #include "base/deadline.h"
+#include "checkpoint/save_roles.h"
 #include "comm/communicator.h"
 #include "metadata/codec.h"
 #include "metadata/flatten.h"
@@ -30,9 +31,13 @@ struct SaveOptions {
   Dialect dialect = Dialect::kDefault;
   std::vector<std::string> transforms;  // "stream.zstd" or "stream.zstd/1", from the registry
   bool dedup_to_lowest_rank = false;
+  // False: plans and results stay where they are, and each rank commits what it has, as
+  // `__{rank}.metadata`; nothing is deduplicated. Upstream's use_collectives.
+  bool use_collectives = true;
   int32_t coordinator = 0;
-  std::string checkpoint_id;    // recorded in the metadata; empty: the store's location
-  int64_t timeout_ms = 600000;  // of silence from other ranks
+  std::shared_ptr<SavePlanner> planner;  // null: the library's
+  std::string checkpoint_id;             // recorded in the metadata; empty: the store's location
+  int64_t timeout_ms = 600000;           // of silence from other ranks
   CancelToken cancel;
 };
 
@@ -48,6 +53,10 @@ struct SaveResult {
 // calls it. At every instant a reader finds the old checkpoint or the new one. On error the old
 // one stays and this save's files are gone (kOutcomeUnknown excepted, see its message).
 Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
+                        const SaveOptions& options, const Engine& engine);
+
+// The same through a storage writer of the caller's, used for this save alone.
+Result<SaveResult> Save(StorageWriter& writer, Communicator& comm, ValuePtr state,
                         const SaveOptions& options, const Engine& engine);
 
 // The same; what `state` holds besides leaves goes as soon as they are found.

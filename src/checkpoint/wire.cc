@@ -155,10 +155,9 @@ bool ItemIsSound(const WriteItem& item, const SavePlan& plan) {
 
 }  // namespace
 
-std::string EncodePlanMessage(const PlanMessage& message) {
-  const SavePlan& plan = message.plan;
+std::string EncodePlan(const SavePlan& plan) {
   WireWriter out;
-  out.Number(message.next_generation);
+  out.Text(plan.storage_data);
   out.Number(plan.flattened ? 1 : 0);
   out.Number(plan.names.size());
   for (const std::string& name : plan.names) out.Name(name);
@@ -184,11 +183,10 @@ std::string EncodePlanMessage(const PlanMessage& message) {
   return out.Take();
 }
 
-Result<PlanMessage> DecodePlanMessage(std::string_view bytes) {
+Result<SavePlan> DecodePlan(std::string_view bytes) {
   WireReader in(bytes);
-  PlanMessage message;
-  SavePlan& plan = message.plan;
-  message.next_generation = in.Number();
+  SavePlan plan;
+  plan.storage_data = in.Text();
   plan.flattened = in.Number(1) == 1;
   size_t names = in.Count(2);
   for (; names > 0 && in.ok(); --names) plan.names.push_back(in.Name());
@@ -228,19 +226,21 @@ Result<PlanMessage> DecodePlanMessage(std::string_view bytes) {
     plan.planner_data.emplace_back(std::move(name), std::move(path));
   }
   if (!in.complete()) return Malformed("a plan");
-  return message;
+  return plan;
 }
 
 std::string EncodeAssignment(const Assignment& assignment) {
   WireWriter out;
   out.Text(assignment.save_id);
-  out.Number(assignment.generation);
+  out.Text(assignment.storage_data);
   out.Number(assignment.sources.size());
   int64_t expected = 0;
   for (uint32_t source : assignment.sources) {
     out.Signed(int64_t{source} - expected);
     expected = int64_t{source} + 1;
   }
+  out.Number(assignment.plan ? 1 : 0);
+  if (assignment.plan) out.Text(EncodePlan(*assignment.plan));
   return out.Take();
 }
 
@@ -248,18 +248,26 @@ Result<Assignment> DecodeAssignment(std::string_view bytes) {
   WireReader in(bytes);
   Assignment assignment;
   assignment.save_id = in.Text();
-  assignment.generation = in.Number();
+  assignment.storage_data = in.Text();
   size_t count = in.Count();
   int64_t expected = 0;
   for (; count > 0 && in.ok(); --count) {
     int64_t source;
     if (!CheckedAdd<int64_t>(expected, in.Signed(), &source) || source < 0 ||
-        source > static_cast<int64_t>(kMaxId)) {
+        source > static_cast<int64_t>(SavePlan::kNoSource)) {
       in.Fail();
       break;
     }
     assignment.sources.push_back(static_cast<uint32_t>(source));
     expected = source + 1;
+  }
+  if (in.Number(1) == 1) {
+    DCP_ASSIGN_OR_RETURN(SavePlan plan, DecodePlan(in.Text()));
+    if (plan.items.size() != assignment.sources.size()) in.Fail();
+    for (size_t i = 0; i < plan.items.size() && in.ok(); ++i) {
+      plan.items[i].source = assignment.sources[i];
+    }
+    assignment.plan = std::move(plan);
   }
   if (!in.complete()) return Malformed("an assignment");
   return assignment;

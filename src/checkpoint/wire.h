@@ -5,6 +5,7 @@
 #define DCP_CHECKPOINT_WIRE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,20 +16,17 @@
 
 namespace dcp {
 
-// Rank to coordinator: what the rank holds, and the generation its view of the folder asks for. The
-// coordinator's own does not travel.
-struct PlanMessage {
-  uint64_t next_generation = 0;
-  SavePlan plan;  // item i must have source i: sources do not travel
-};
-std::string EncodePlanMessage(const PlanMessage& message);
-Result<PlanMessage> DecodePlanMessage(std::string_view bytes);
+// Rank to coordinator: what the rank holds. The coordinator's own does not travel. Sources do not
+// travel: those of the decoded plan are the items' positions.
+std::string EncodePlan(const SavePlan& plan);
+Result<SavePlan> DecodePlan(std::string_view bytes);
 
-// Coordinator to rank: which of its own items to write, in this order, and under which names.
+// Coordinator to rank: what to write, in this order.
 struct Assignment {
   std::string save_id;
-  uint64_t generation = 0;
-  std::vector<uint32_t> sources;
+  std::string storage_data;       // of the rank's plan, from the storage writer
+  std::vector<uint32_t> sources;  // positions in the rank's own plan, or kNoSource
+  std::optional<SavePlan> plan;   // when a planner made it: item i has sources[i]
 };
 std::string EncodeAssignment(const Assignment& assignment);
 Result<Assignment> DecodeAssignment(std::string_view bytes);

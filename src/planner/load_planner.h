@@ -46,6 +46,11 @@ struct PlannedLoad {
 Result<PlannedLoad> CreateLoadPlan(const Metadata& metadata, const std::vector<LoadTarget>& targets,
                                    const LoadPlanOptions& options);
 
+// kInvalidArgument unless every item of a plan that others made lies in what the metadata has and,
+// where it has a target, in that. `targets`: this rank's.
+Status CheckLoadPlan(const LoadPlan& plan, const Metadata& metadata,
+                     const std::vector<LoadTarget>& targets);
+
 }  // namespace dcp
 
 #endif  // DCP_PLANNER_LOAD_PLANNER_H_

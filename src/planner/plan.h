@@ -26,12 +26,15 @@ struct WriteItem {
 };
 
 struct SavePlan {
+  std::string storage_data;  // what the storage writer has to say of this plan
   std::vector<std::string> names;
   std::vector<TensorProperties> properties;
   std::vector<int64_t> dims;
   std::vector<WriteItem> items;
   std::vector<std::pair<std::string, Path>> planner_data;
   bool flattened = true;  // false: planner_data is None
+
+  static constexpr uint32_t kNoSource = 0xffffffff;
 
   Dims global_size(const WriteItem& item) const {
     return Dims(dims).subspan(item.global, item.ndim);
@@ -48,13 +51,16 @@ struct SavePlan {
 struct ReadItem {
   uint32_t entry = 0;
   uint32_t chunk = 0;
-  uint32_t target = 0;
+  uint32_t target = 0;  // of the planning rank's own; kNoTarget: a planner resolves it
   uint32_t dims = 0;
   uint8_t ndim = 0;
   EntryKind kind = EntryKind::kBytes;
+
+  static constexpr uint32_t kNoTarget = 0xffffffff;
 };
 
 struct LoadPlan {
+  std::string storage_data;  // what the storage reader has to say of this plan
   std::vector<int64_t> dims;
   std::vector<ReadItem> items;
 

@@ -12,7 +12,6 @@
 namespace dcp {
 
 inline constexpr std::string_view kMetadataFile = ".metadata";
-inline constexpr std::string_view kMetadataTemporary = ".metadata.tmp";
 inline constexpr uint64_t kMaxMetadataSize = 1ull << 36;  // bytes of one metadata file
 
 // True for "__{rank}.metadata", what a save without collectives commits with.

@@ -7,7 +7,7 @@ namespace dcp {
 namespace {
 
 uint64_t Weight(const WriteJob& job) {
-  return static_cast<uint64_t>(std::max(job.global_bytes, job.tensor->num_bytes()));
+  return static_cast<uint64_t>(std::max(job.global_bytes, job.payload_bytes()));
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ FileAssignment AssignFiles(std::span<const WriteJob> jobs, int32_t files, bool f
   std::vector<uint32_t> objects;
   std::vector<uint32_t> tensors;
   for (uint32_t i = 0; i < count; ++i) {
-    (jobs[i].tensor == nullptr ? objects : tensors).push_back(i);
+    (jobs[i].holds_tensor() ? tensors : objects).push_back(i);
   }
   if (files == 1) {
     assignment.order = std::move(objects);

@@ -27,7 +27,8 @@ Status CheckArguments(std::span<const WriteJob> jobs, const WriterOptions& optio
     return Error(Code::kLimit, "{} items are more than one rank can write", jobs.size());
   }
   for (const WriteJob& job : jobs) {
-    if ((job.tensor == nullptr) == (job.object == nullptr)) {
+    const bool both = job.tensor != nullptr && job.object != nullptr;
+    if (both || (job.late() && !options.resolve)) {
       return Error(Code::kInvalidArgument, "'{}' is not exactly one of a tensor and an object",
                    PrintableName(job.name));
     }
@@ -86,9 +87,7 @@ class Writing {
     uint64_t bytes = 1;  // 0 would mean "unknown"
     for (uint32_t job : assignment_.jobs(file)) {
       bytes += kItemOverhead;
-      if (jobs_[job].tensor != nullptr) {
-        bytes += static_cast<uint64_t>(jobs_[job].tensor->num_bytes());
-      }
+      if (jobs_[job].holds_tensor()) bytes += static_cast<uint64_t>(jobs_[job].payload_bytes());
     }
     return bytes;
   }
@@ -110,9 +109,9 @@ class Writing {
     for (uint32_t job : assignment_.jobs(file)) {
       WrittenItem& item = outcome_.items[job];
       item.file = static_cast<uint32_t>(file);
-      if (Status status = items.Write(jobs_[job], stream, &item); !status.ok()) {
-        return Describe(status, jobs_[job], name, item.offset);
-      }
+      const Status status = jobs_[job].late() ? WriteLate(job, stream, items)
+                                              : items.Write(jobs_[job], stream, &item);
+      if (!status.ok()) return Describe(status, jobs_[job], name, item.offset);
     }
     if (Status status = stream.Finish(options_.durable); !status.ok()) {
       return status.WithContext(fmt::format("finishing data file '{}'", name))
@@ -122,9 +121,28 @@ class Writing {
     return Status::Ok();
   }
 
+  Status WriteLate(uint32_t number, FileStream& stream, ItemWriter& items) {
+    WriteJob job = jobs_[number];
+    DCP_ASSIGN_OR_RETURN(const ValuePtr value, options_.resolve(number));
+    const bool tensor = value != nullptr && value->kind == ValueKind::kTensor;
+    if (value == nullptr || tensor != job.late_tensor) {
+      return Error(Code::kInvalidArgument, "the plan has {} here, and {} was given",
+                   job.late_tensor ? "a tensor" : "an object",
+                   value == nullptr ? "nothing"
+                   : tensor         ? "a tensor"
+                                    : "an object");
+    }
+    if (tensor) {
+      job.tensor = &value->tensor;
+    } else {
+      job.object = value.get();
+    }
+    return items.Write(job, stream, &outcome_.items[number]);
+  }
+
   static Status Describe(const Status& status, const WriteJob& job, const std::string& file,
                          uint64_t offset) {
-    const bool tensor = job.tensor != nullptr;
+    const bool tensor = job.holds_tensor();
     return status
         .WithContext(fmt::format("writing {} '{}' to '{}' at offset {}",
                                  tensor ? "tensor" : "object", PrintableName(job.name), file,

@@ -20,9 +20,18 @@ namespace dcp {
 
 struct WriteJob {
   std::string_view name;           // for messages
-  const Tensor* tensor = nullptr;  // exactly one of the two
+  const Tensor* tensor = nullptr;  // exactly one of the two; neither: WriterOptions::resolve's
   const Value* object = nullptr;
   int64_t global_bytes = 0;  // of the whole tensor: what upstream balances files by
+  // Of jobs to resolve: which of the two it will be, and the payload's bytes as far as known.
+  bool late_tensor = false;
+  uint64_t late_bytes = 0;
+
+  bool late() const { return tensor == nullptr && object == nullptr; }
+  bool holds_tensor() const { return tensor != nullptr || (late() && late_tensor); }
+  int64_t payload_bytes() const {
+    return tensor != nullptr ? tensor->num_bytes() : static_cast<int64_t>(late_bytes);
+  }
 };
 
 struct WriterOptions {
@@ -40,6 +49,9 @@ struct WriterOptions {
   Progress* progress = nullptr;      // may: advanced by payload bytes and items
   CancelToken cancel;
   std::function<std::string(size_t)> file_name;  // of data file n: "__0_3.distcp"
+  // What a job holds that names neither tensor nor object, asked for when its turn comes and let go
+  // when it is written. Any thread. A tensor exactly for late_tensor.
+  std::function<Result<ValuePtr>(size_t)> resolve;
 };
 
 struct WrittenItem {

@@ -4,13 +4,14 @@
 #include <map>
 #include <optional>
 #include <sstream>
-
-#include <fmt/format.h>
+#include <string_view>
 
 namespace dcp {
 namespace {
 
-constexpr const char* kTemporary = ".metadata.tmp";
+bool IsTemporary(std::string_view name) {
+  return name.starts_with(".metadata.") && name.ends_with(".tmp");
+}
 
 std::vector<std::string> Words(const std::string& line) {
   std::istringstream in(line);
@@ -55,19 +56,19 @@ bool AnyBetween(const std::vector<size_t>& places, size_t after, size_t before) 
 
 std::string CheckCommitOrder(const std::vector<std::string>& lines) {
   Log log = Parse(lines);
-  if (log.renames.size() != 1 ||
-      lines[log.renames[0]] != fmt::format("rename {} .metadata", kTemporary)) {
-    return "not exactly one rename of the metadata";
-  }
+  if (log.renames.size() != 1) return "not exactly one rename";
   const size_t rename = log.renames[0];
-  if (!log.files.contains(kTemporary)) return "the metadata was not written";
+  const std::vector<std::string> words = Words(lines[rename]);
+  const std::string temporary = words[1];
+  if (!IsTemporary(temporary) || words[2] != ".metadata") return "the rename is not the metadata's";
+  if (!log.files.contains(temporary)) return "the metadata was not written";
   size_t data_synced = 0;  // the last of them
   for (const auto& [name, file] : log.files) {
     if (!file.synced) return name + " was not synced";
     if (file.last_write && *file.last_write > *file.synced)
       return name + " was written after its sync";
     if (*file.synced > rename) return name + " was synced after the commit";
-    if (name != kTemporary) data_synced = std::max(data_synced, *file.synced);
+    if (name != temporary) data_synced = std::max(data_synced, *file.synced);
   }
   if (!AnyBetween(log.folder_syncs, data_synced, rename)) {
     return "the names of the data files were not synced before the commit";

@@ -74,7 +74,7 @@ std::string InOrderAndNoSyncTooMany() {
 
 // The save itself, without a sync: the checker says so.
 std::string SavesThatLeaveOutASync() {
-  for (const char* sync : {"sync_folder", "finish __0_0.g1.distcp", "finish .metadata.tmp"}) {
+  for (const char* sync : {"sync_folder", "finish __0_0.g1.distcp", "finish .metadata."}) {
     Recorded recorded = Record(NewMemoryStore(), SaveOptions(), true, sync);
     CHECK_OK(recorded.status);
     if (CheckCommitOrder(recorded.lines).empty()) return fmt::format("nobody misses {}", sync);
@@ -110,7 +110,7 @@ std::string OtherOrdersAreRefused() {
   CHECK_THAT(!CheckCommitOrder(moved(rename, first_sync)).empty());
   CHECK_THAT(!CheckCommitOrder(moved(first_sync, 0)).empty());
   CHECK_THAT(!CheckCommitOrder(moved(at("written __"), rename)).empty());
-  CHECK_THAT(!CheckCommitOrder(moved(at("finish .metadata.tmp"), rename)).empty());
+  CHECK_THAT(!CheckCommitOrder(moved(at("finish .metadata."), rename)).empty());
   Lines removed_first = good;
   removed_first.insert(removed_first.begin() + static_cast<ptrdiff_t>(rename), "remove .metadata");
   CHECK_THAT(!CheckCommitOrder(removed_first).empty());

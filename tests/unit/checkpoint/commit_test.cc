@@ -124,9 +124,11 @@ std::string AMissingFolderIsEmpty() {
   return {};
 }
 
+const CommitNames kNames = CommitNamesFor(".metadata", "an-id");
+
 Result<CommitOutcome> Commit(Store& store, std::string_view encoded, bool durable) {
   return CommitMetadata(
-      store, [&](const ByteSink& sink) { return sink(AsBytes(encoded)); }, durable);
+      store, kNames, [&](const ByteSink& sink) { return sink(AsBytes(encoded)); }, durable);
 }
 
 std::string CommitsInOrder() {
@@ -135,11 +137,12 @@ std::string CommitsInOrder() {
   CHECK_OK(outcome);
   CHECK_THAT(outcome->synced && outcome->warnings.empty());
   const Lines expected = {"sync_folder",
-                          "create .metadata.tmp",
-                          "write .metadata.tmp 0+3",
-                          "written .metadata.tmp",
-                          "finish .metadata.tmp 3 durable",
-                          "rename .metadata.tmp .metadata",
+                          "list",
+                          "create .metadata.an-id.tmp",
+                          "write .metadata.an-id.tmp 0+3",
+                          "written .metadata.an-id.tmp",
+                          "finish .metadata.an-id.tmp 3 durable",
+                          "rename .metadata.an-id.tmp .metadata",
                           "sync_folder"};
   CHECK_THAT(store.Lines() == expected);
   CHECK_THAT(*ReadWholeFile(store, ".metadata", 100) == "new");
@@ -152,6 +155,35 @@ std::string CommitsInOrder() {
   return {};
 }
 
+std::string TemporaryNamesAreRead() {
+  std::string metadata;
+  CHECK_THAT(ParseTemporaryName(".metadata.tmp", &metadata) && metadata == ".metadata");
+  CHECK_THAT(ParseTemporaryName(".metadata.id.tmp", &metadata) && metadata == ".metadata");
+  CHECK_THAT(ParseTemporaryName("__3.metadata.id.tmp", &metadata) && metadata == "__3.metadata");
+  for (std::string_view name : {".metadata", "__3.metadata", "x.metadata.tmp", ".metadata..tmp",
+                                ".metadatax.tmp", "__03.metadata.tmp", "__0_0.distcp.tmp"}) {
+    if (ParseTemporaryName(name, &metadata)) return std::string(name) + " is not temporary";
+  }
+  return {};
+}
+
+// What a save that sleeps has written cannot be renamed over this one's metadata.
+std::string UnfinishedCommitsGo() {
+  FaultStore store(NewMemoryStore());
+  for (const char* name : {".metadata.tmp", ".metadata.other.tmp", "__1.metadata.other.tmp"}) {
+    Put(store, name, "unfinished");
+  }
+  CHECK_OK(Commit(store, "new", true));
+  CHECK_THAT((NamesIn(store) == Lines{".metadata", "__1.metadata.other.tmp"}));
+  CHECK_CODE(store.Rename(".metadata.other.tmp", ".metadata"), Code::kNotFound);
+  // Where it cannot be removed nothing is committed.
+  Put(store, ".metadata.other.tmp", "unfinished");
+  store.FailLine("remove .metadata.other.tmp", kBroken);
+  CHECK_CODE(Commit(store, "newer", true), Code::kIo);
+  CHECK_THAT(*ReadWholeFile(store, ".metadata", 100) == "new");
+  return {};
+}
+
 // A store with an old checkpoint's metadata and faults to come.
 std::unique_ptr<FaultStore> StoreWithOld() {
   auto store = std::make_unique<FaultStore>(NewMemoryStore());
@@ -161,7 +193,7 @@ std::unique_ptr<FaultStore> StoreWithOld() {
 }
 
 std::string FaultsBeforeTheRenameKeepTheOld() {
-  for (size_t call = 0; call < 5; ++call) {
+  for (size_t call = 0; call < 6; ++call) {
     std::unique_ptr<FaultStore> store = StoreWithOld();
     store->FailCall(call, kBroken);
     CHECK_CODE(Commit(*store, "new", true), Code::kIo);
@@ -207,7 +239,7 @@ std::string PiecesAreReadBack() {
     Put(*store, ".metadata", c.there);
     store->FailLine("rename", kBroken);
     auto outcome = CommitMetadata(
-        *store,
+        *store, kNames,
         [](const ByteSink& sink) -> Status {
           DCP_RETURN_IF_ERROR(sink(AsBytes("one, ")));
           return sink(AsBytes("two"));
@@ -222,7 +254,7 @@ std::string PiecesAreReadBack() {
     DCP_RETURN_IF_ERROR(sink(AsBytes("one, ")));
     return kBroken;
   };
-  CHECK_CODE(CommitMetadata(*store, broken, true), Code::kIo);
+  CHECK_CODE(CommitMetadata(*store, kNames, broken, true), Code::kIo);
   CHECK_THAT(*ReadWholeFile(*store, ".metadata", 100) == "old");
   CHECK_THAT(NamesIn(*store) == Lines{".metadata"});
   return {};
@@ -230,7 +262,7 @@ std::string PiecesAreReadBack() {
 
 std::string AFailedLastSyncIsSaid() {
   std::unique_ptr<FaultStore> store = StoreWithOld();
-  store->FailCall(6, kBroken);
+  store->FailCall(7, kBroken);
   auto outcome = Commit(*store, "new", true);
   CHECK_OK(outcome);
   CHECK_THAT(!outcome->synced);
@@ -238,7 +270,7 @@ std::string AFailedLastSyncIsSaid() {
   CHECK_THAT(outcome->warnings[0].find("power cut") != std::string::npos);
 
   store = StoreWithOld();
-  store->FailCall(6, kBroken, Times::kFromThenOn);
+  store->FailCall(7, kBroken, Times::kFromThenOn);
   CHECK_CODE(Commit(*store, "new", true), Code::kOutcomeUnknown);
   return {};
 }
@@ -246,26 +278,29 @@ std::string AFailedLastSyncIsSaid() {
 std::string OnlyStaleFilesOfOursGo() {
   std::unique_ptr<Store> inner = NewMemoryStore();
   for (std::string_view name :
-       {".metadata", ".metadata.tmp", "__0.metadata", "__1.metadata", "__2.metadata",
-        "__0_0.distcp", "__0_0.g1.distcp", "__0_1.g1.distcp", "__1_0.distcp", "__2_0.distcp",
-        "__7_0.g4.distcp", "notes.txt", "__0_0.distcp.bak", "model.safetensors"}) {
+       {".metadata", ".metadata.tmp", ".metadata.other-id.tmp", "__0.metadata", "__1.metadata",
+        "__1.metadata.id.tmp", "__2.metadata", ".metadata.bak.tmp.x", "__0_0.distcp",
+        "__0_0.g1.distcp", "__0_1.g1.distcp", "__1_0.distcp", "__2_0.distcp", "__7_0.g4.distcp",
+        "notes.txt", "__0_0.distcp.bak", "model.safetensors"}) {
     Put(*inner, name);
   }
   FaultStore store(std::move(inner));
-  const std::set<std::string> keep{"__0_0.g1.distcp"};
+  const std::set<std::string> keep{"__0_0.g1.distcp", ".metadata"};
   // Rank 1 of 2 removes what is its own.
   CHECK_THAT(RemoveStale(store, keep, 1, 2, false).empty());
-  CHECK_THAT((NamesIn(store) == Lines{".metadata", ".metadata.tmp", "__0.metadata", "__0_0.distcp",
-                                      "__0_0.distcp.bak", "__0_0.g1.distcp", "__0_1.g1.distcp",
-                                      "__2.metadata", "__2_0.distcp", "__7_0.g4.distcp",
-                                      "model.safetensors", "notes.txt"}));
+  CHECK_THAT(
+      (NamesIn(store) == Lines{".metadata", ".metadata.bak.tmp.x", ".metadata.other-id.tmp",
+                               ".metadata.tmp", "__0.metadata", "__0_0.distcp", "__0_0.distcp.bak",
+                               "__0_0.g1.distcp", "__0_1.g1.distcp", "__2.metadata", "__2_0.distcp",
+                               "__7_0.g4.distcp", "model.safetensors", "notes.txt"}));
   // The coordinator removes its own and those of ranks that are no more; a failure is told.
   store.FailLine("remove __7_0.g4.distcp", kBroken);
   std::vector<std::string> warnings = RemoveStale(store, keep, 0, 2, true);
   CHECK_THAT(warnings.size() == 1);
   CHECK_THAT(warnings[0].find("__7_0.g4.distcp") != std::string::npos);
-  CHECK_THAT((NamesIn(store) == Lines{".metadata", "__0_0.distcp.bak", "__0_0.g1.distcp",
-                                      "__7_0.g4.distcp", "model.safetensors", "notes.txt"}));
+  CHECK_THAT((NamesIn(store) == Lines{".metadata", ".metadata.bak.tmp.x", "__0_0.distcp.bak",
+                                      "__0_0.g1.distcp", "__7_0.g4.distcp", "model.safetensors",
+                                      "notes.txt"}));
   store.FailLine("list", kBroken);
   CHECK_THAT(RemoveStale(store, keep, 0, 2, true).size() == 1);
   CHECK_THAT((RemoveFiles(store, {"notes.txt", "never there"}).empty()));
@@ -282,6 +317,8 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::OverwritingMustBeAllowed>),
       cmocka_unit_test(dcp::Checked<dcp::AMissingFolderIsEmpty>),
       cmocka_unit_test(dcp::Checked<dcp::CommitsInOrder>),
+      cmocka_unit_test(dcp::Checked<dcp::TemporaryNamesAreRead>),
+      cmocka_unit_test(dcp::Checked<dcp::UnfinishedCommitsGo>),
       cmocka_unit_test(dcp::Checked<dcp::FaultsBeforeTheRenameKeepTheOld>),
       cmocka_unit_test(dcp::Checked<dcp::AFailedRenameIsLookedUp>),
       cmocka_unit_test(dcp::Checked<dcp::PiecesAreReadBack>),

@@ -585,7 +585,7 @@ std::string AnUnheardDecisionIsLookedUp() {
   for (bool commit_fails : {false, true}) {
     std::shared_ptr<Store> store = NewMemoryStore();
     FaultStore coordinator(store);
-    if (commit_fails) coordinator.FailLine("create .metadata.tmp", kBroken);
+    if (commit_fails) coordinator.FailLine("create .metadata.", kBroken);
     ThreadGroup group(2);
     std::vector<Status> statuses(2);
     std::vector<size_t> warnings(2);

@@ -11,7 +11,7 @@
 namespace dcp {
 namespace {
 
-PlanMessage SamplePlan() {
+SavePlan SamplePlan() {
   ShardedTensor sharded;
   sharded.dtype = DType::kBFloat16;
   sharded.global_shape = {6, 2};
@@ -33,10 +33,9 @@ PlanMessage SamplePlan() {
        {std::string("nul\0", 4), "\x01"},
        Value::Of(PatternTensor(DType::kInt64, {}, 3))},
   };
-  PlanMessage message;
-  message.next_generation = 300;
-  message.plan = CreateLocalSavePlan(leaves, true);
-  return message;
+  SavePlan plan = CreateLocalSavePlan(leaves, true);
+  plan.storage_data = "of the writer";
+  return plan;
 }
 
 bool Same(const SavePlan& a, const SavePlan& b) {
@@ -50,21 +49,20 @@ bool Same(const SavePlan& a, const SavePlan& b) {
     if (!same_item(a.items[i], b.items[i])) return false;
   }
   return a.names == b.names && a.properties == b.properties && a.dims == b.dims &&
-         a.planner_data == b.planner_data && a.flattened == b.flattened;
+         a.planner_data == b.planner_data && a.flattened == b.flattened &&
+         a.storage_data == b.storage_data;
 }
 
 std::string PlansTravel() {
-  PlanMessage message = SamplePlan();
-  std::string bytes = EncodePlanMessage(message);
-  auto decoded = DecodePlanMessage(bytes);
+  SavePlan plan = SamplePlan();
+  auto decoded = DecodePlan(EncodePlan(plan));
   CHECK_OK(decoded);
-  CHECK_THAT(decoded->next_generation == 300);
-  CHECK_THAT(Same(decoded->plan, message.plan));
-  message.plan = SavePlan();
-  message.plan.flattened = false;
-  decoded = DecodePlanMessage(EncodePlanMessage(message));
+  CHECK_THAT(Same(*decoded, plan));
+  plan = SavePlan();
+  plan.flattened = false;
+  decoded = DecodePlan(EncodePlan(plan));
   CHECK_OK(decoded);
-  CHECK_THAT(Same(decoded->plan, message.plan));
+  CHECK_THAT(Same(*decoded, plan));
   return {};
 }
 
@@ -77,22 +75,30 @@ std::string PlansAreSmall() {
     leaf.value = Value::Of(*Tensor::Borrow(DType::kFloat32, Shape{0, 4096}, {}, nullptr));
     leaves.push_back(std::move(leaf));
   }
-  PlanMessage message;
-  message.plan = CreateLocalSavePlan(leaves, true);
-  std::string bytes = EncodePlanMessage(message);
-  auto decoded = DecodePlanMessage(bytes);
+  const SavePlan plan = CreateLocalSavePlan(leaves, true);
+  std::string bytes = EncodePlan(plan);
+  auto decoded = DecodePlan(bytes);
   CHECK_OK(decoded);
-  CHECK_THAT(Same(decoded->plan, message.plan));
+  CHECK_THAT(Same(*decoded, plan));
   CHECK_THAT(bytes.size() < 1000 * 64);  // stock's pickles take some 600 bytes an item
   return {};
 }
 
 std::string OtherMessagesTravel() {
-  Assignment assignment{"an id", 77, {0, 1, 5, 4, 4000000000}};
+  Assignment assignment{"an id", "for the writer", {0, 1, 5, 4, SavePlan::kNoSource}, {}};
   auto assigned = DecodeAssignment(EncodeAssignment(assignment));
   CHECK_OK(assigned);
-  CHECK_THAT(assigned->save_id == "an id" && assigned->generation == 77);
-  CHECK_THAT(assigned->sources == assignment.sources);
+  CHECK_THAT(assigned->save_id == "an id" && assigned->storage_data == "for the writer");
+  CHECK_THAT(assigned->sources == assignment.sources && !assigned->plan);
+  // A planner's own plan travels whole, with the rank's sources.
+  assignment.plan = SamplePlan();
+  assignment.sources.assign(assignment.plan->items.size(), 7);
+  assigned = DecodeAssignment(EncodeAssignment(assignment));
+  CHECK_OK(assigned);
+  CHECK_THAT(assigned->plan && assigned->plan->names == assignment.plan->names);
+  for (const WriteItem& item : assigned->plan->items) CHECK_THAT(item.source == 7);
+  assignment.sources.pop_back();
+  CHECK_CODE(DecodeAssignment(EncodeAssignment(assignment)), Code::kCorrupt);
 
   OutcomeMessage outcome{
       "id", {{"__0_0.distcp", "__0_1.distcp"}, {{1, 5, 1ull << 40}, {0, 0, 7}}, 123456789012345}};
@@ -144,9 +150,8 @@ std::string Survives(const std::string& bytes, const Decode& decode) {
 
 std::string DamagedMessagesAreRefused() {
   const std::pair<std::string, Decode> messages[] = {
-      {EncodePlanMessage(SamplePlan()),
-       [](std::string_view bytes) { return DecodePlanMessage(bytes).status(); }},
-      {EncodeAssignment({"id", 1, {1, 2, 900}}),
+      {EncodePlan(SamplePlan()), [](std::string_view bytes) { return DecodePlan(bytes).status(); }},
+      {EncodeAssignment({"id", "of the writer", {1, 2, 900}, {}}),
        [](std::string_view bytes) { return DecodeAssignment(bytes).status(); }},
       {EncodeOutcomeMessage({"id", {{"__0_0.distcp"}, {{0, 5, 6}}, 11}}),
        [](std::string_view bytes) { return DecodeOutcomeMessage(bytes).status(); }},
