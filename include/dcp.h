@@ -682,6 +682,297 @@ DCP_API void dcp_communicator_still_here(dcp_communicator *communicator, int32_t
                                          int64_t timeout_ms);
 DCP_API void dcp_communicator_free(dcp_communicator *communicator);
 
+/* ---- plans ------------------------------------------------------------------------------------
+ */
+
+enum dcp_write_kind {
+  DCP_WRITE_TENSOR = 1, /**< a whole tensor: one chunk */
+  DCP_WRITE_SHARD = 2,  /**< a chunk of a tensor that ranks share */
+  DCP_WRITE_BYTES = 3   /**< an object */
+};
+
+/** One item of a save plan: upstream's WriteItem. Pointers are [borrowed] from the plan until it
+ *  changes; when adding they are copied. */
+typedef struct dcp_write_item {
+  uint32_t struct_size; /**< set by the caller */
+  int32_t kind;
+  const char *name;
+  size_t name_size;
+  int32_t dtype; /**< 0 for objects, and so the next five */
+  int32_t ndim;
+  const int64_t *global_sizes; /**< of the whole tensor, as the next two: ndim numbers */
+  const int64_t *offsets;
+  const int64_t *sizes;
+  int32_t requires_grad;
+  int32_t reserved; /**< 0 */
+  int64_t source;   /**< which item of its rank's own local plan it is; -1: one that was added. Keep
+                         it when copying items between the plans of one rank */
+} dcp_write_item;
+
+/** What a rank is to write, in this order. Plans given to callbacks are [borrowed] for the call.
+ *  [serial] */
+typedef struct dcp_save_plan dcp_save_plan;
+
+/** Empty; *out is [owned]. */
+DCP_API dcp_status dcp_save_plan_new(dcp_save_plan **out, dcp_error **error);
+DCP_API void dcp_save_plan_free(dcp_save_plan *plan); /* of those made by dcp_save_plan_new */
+/** In create_local_plan: makes it what the library would plan (upstream's DefaultSavePlanner).
+ *  DCP_INVALID_ARGUMENT elsewhere. */
+DCP_API dcp_status dcp_save_plan_standard(dcp_save_plan *plan, dcp_error **error);
+DCP_API size_t dcp_save_plan_count(const dcp_save_plan *plan);
+DCP_API dcp_status dcp_save_plan_item(const dcp_save_plan *plan, size_t index, dcp_write_item *item,
+                                      dcp_error **error);
+DCP_API dcp_status dcp_save_plan_add(dcp_save_plan *plan, const dcp_write_item *item,
+                                     dcp_error **error);
+DCP_API dcp_status dcp_save_plan_remove(dcp_save_plan *plan, size_t index, dcp_error **error);
+/** Where `name` stands in the nested state dict: a tuple of strings and integers. Recorded in the
+ *  metadata (upstream's planner_data). */
+DCP_API dcp_status dcp_save_plan_set_path(dcp_save_plan *plan, const char *name, size_t name_size,
+                                          const dcp_value *path, dcp_error **error);
+/** What a storage writer has to say of a plan (upstream's storage_data): from prepare_local_plan to
+ *  prepare_global_plan on the coordinator, and from there to write_data. [borrowed] */
+DCP_API const void *dcp_save_plan_data(const dcp_save_plan *plan, size_t *size);
+DCP_API dcp_status dcp_save_plan_set_data(dcp_save_plan *plan, const void *data, size_t size,
+                                          dcp_error **error);
+
+/** All ranks' save plans, [borrowed] for the call. */
+typedef struct dcp_save_plans dcp_save_plans;
+DCP_API size_t dcp_save_plans_count(const dcp_save_plans *plans);
+DCP_API dcp_save_plan *dcp_save_plans_at(dcp_save_plans *plans, size_t rank); /* [borrowed] */
+/** Leaves what several ranks hold to one of them: the one with the least to write so far, as
+ *  upstream, or the lowest. What the library does where no planner plans globally. */
+DCP_API dcp_status dcp_save_plans_dedup(dcp_save_plans *plans, int32_t to_lowest_rank,
+                                        dcp_error **error);
+
+/** One item of a load plan: upstream's ReadItem. Pointers as above. */
+typedef struct dcp_read_item {
+  uint32_t struct_size; /**< set by the caller */
+  int32_t kind;         /**< dcp_entry_kind */
+  const char *name;     /**< of the checkpoint's entry */
+  size_t name_size;
+  uint64_t chunk; /**< number of the entry's chunk */
+  int32_t ndim;
+  int32_t reserved;               /**< 0 */
+  const int64_t *storage_offsets; /**< in the chunk; ndim numbers, as the next two */
+  const int64_t *dest_offsets;    /**< in the target */
+  const int64_t *lengths;
+  int64_t target; /**< which part of its rank's state dict it is for, in the order of the state dict
+                       (chunks of sharded tensors count one by one); -1: resolve_tensor or
+                       load_bytes tells */
+} dcp_read_item;
+
+/** What a rank is to read. [borrowed] for the call. [serial] */
+typedef struct dcp_load_plan dcp_load_plan;
+
+/** In create_local_plan: makes it what the library would plan (upstream's DefaultLoadPlanner), or
+ *  fails as that does: DCP_NOT_FOUND, DCP_MISMATCH. */
+DCP_API dcp_status dcp_load_plan_standard(dcp_load_plan *plan, dcp_error **error);
+DCP_API size_t dcp_load_plan_count(const dcp_load_plan *plan);
+DCP_API dcp_status dcp_load_plan_item(const dcp_load_plan *plan, size_t index, dcp_read_item *item,
+                                      dcp_error **error);
+DCP_API dcp_status dcp_load_plan_add(dcp_load_plan *plan, const dcp_read_item *item,
+                                     dcp_error **error);
+DCP_API dcp_status dcp_load_plan_remove(dcp_load_plan *plan, size_t index, dcp_error **error);
+/** What a storage reader has to say of a plan. [borrowed] */
+DCP_API const void *dcp_load_plan_data(const dcp_load_plan *plan, size_t *size);
+DCP_API dcp_status dcp_load_plan_set_data(dcp_load_plan *plan, const void *data, size_t size,
+                                          dcp_error **error);
+
+/** All ranks' load plans, [borrowed] for the call. */
+typedef struct dcp_load_plans dcp_load_plans;
+DCP_API size_t dcp_load_plans_count(const dcp_load_plans *plans);
+DCP_API dcp_load_plan *dcp_load_plans_at(dcp_load_plans *plans, size_t rank); /* [borrowed] */
+
+/** What `.metadata` says: entries, chunks, and where they lie. [serial] */
+typedef struct dcp_metadata dcp_metadata;
+
+/** From the bytes of a `.metadata` file. *out is [owned]. */
+DCP_API dcp_status dcp_metadata_decode(const void *data, size_t size, dcp_metadata **out,
+                                       dcp_error **error);
+/** Of one rank's plan, by itself, with nothing said of where the items lie: upstream's default
+ *  local metadata. Each item is a chunk, also of other ranks. *out is [owned]. */
+DCP_API dcp_status dcp_metadata_of_plan(const dcp_save_plan *plan, dcp_metadata **out,
+                                        dcp_error **error);
+/** The bytes of a `.metadata` file that stock reads: a BYTES value, [owned]. */
+DCP_API dcp_status dcp_metadata_encode(const dcp_metadata *metadata, int32_t dialect,
+                                       dcp_value **out, dcp_error **error);
+/** In a storage writer's finish: item `item` of the plan of rank `rank` lies in `file` at `offset`,
+ *  `length` bytes. */
+DCP_API dcp_status dcp_metadata_place(dcp_metadata *metadata, int32_t rank, size_t item,
+                                      const char *file, uint64_t offset, uint64_t length,
+                                      dcp_error **error);
+DCP_API void dcp_metadata_free(dcp_metadata *metadata);
+
+/* ---- planners, storage writers and storage readers of the caller's own --------------------------
+ */
+
+/** Chooses what a save writes: upstream's SavePlanner. A failure of any member is the rank's
+ *  failure of the step "plan" (finish_plan and what follows: "write"), and reaches all ranks.
+ *  Members are called one at a time unless marked [any]. */
+typedef struct dcp_save_planner_table {
+  uint64_t struct_size;
+  /** may. First, on every rank. `state` is the state dict as a DICT, [borrowed]. */
+  dcp_status (*set_up)(void *user_data, const dcp_value *state, int32_t is_coordinator,
+                       dcp_error **error);
+  /** may. `plan` is empty; NULL: dcp_save_plan_standard. */
+  dcp_status (*create_local_plan)(void *user_data, dcp_save_plan *plan, dcp_error **error);
+  /** may. On the coordinator: leaves each rank what it is to write. Metadata is then made of the
+   *  plans and validated. NULL: dcp_save_plans_dedup. Set on all ranks or on none. */
+  dcp_status (*create_global_plan)(void *user_data, dcp_save_plans *plans, dcp_error **error);
+  /** may. This rank's part of the global plan, on its way to be written. Its items may not become
+   *  others. */
+  dcp_status (*finish_plan)(void *user_data, dcp_save_plan *plan, dcp_error **error);
+  /** may. [any] What item `item` holds, when its turn comes: *out is [taken]; a TENSOR of the
+   *  item's dtype and sizes, or any value for objects. NULL: the two members below, and what the
+   *  state dict holds where they are NULL too. */
+  dcp_status (*resolve_data)(void *user_data, const dcp_save_plan *plan, size_t item,
+                             dcp_value **out, dcp_error **error);
+  /** may. [any] What the state dict holds for an item, looked up by the planner's own means. */
+  dcp_status (*lookup_object)(void *user_data, const dcp_write_item *item, dcp_value **out,
+                              dcp_error **error);
+  /** may. [any] `object`, which was looked up, as it is to be written. */
+  dcp_status (*transform_object)(void *user_data, const dcp_write_item *item,
+                                 const dcp_value *object, dcp_value **out, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_save_planner_table;
+typedef struct dcp_save_planner dcp_save_planner; /* of one save at a time */
+DCP_API dcp_status dcp_save_planner_new(const dcp_save_planner_table *table, void *user_data,
+                                        dcp_save_planner **out, dcp_error **error);
+DCP_API void dcp_save_planner_free(dcp_save_planner *planner);
+
+/** Chooses what a load reads and where it goes: upstream's LoadPlanner. Failures as above; from
+ *  finish_plan on the step is "read". Members are called one at a time. */
+typedef struct dcp_load_planner_table {
+  uint64_t struct_size;
+  /** may. After the metadata was read, on every rank. Both [borrowed] until the load ends. */
+  dcp_status (*set_up)(void *user_data, const dcp_value *state, const dcp_metadata *metadata,
+                       int32_t is_coordinator, dcp_error **error);
+  /** may. `plan` is empty; NULL: dcp_load_plan_standard. */
+  dcp_status (*create_local_plan)(void *user_data, dcp_load_plan *plan, dcp_error **error);
+  /** may. On the coordinator, with all ranks' plans. Set on all ranks or on none. */
+  dcp_status (*create_global_plan)(void *user_data, dcp_load_plans *plans, dcp_error **error);
+  /** may. */
+  dcp_status (*finish_plan)(void *user_data, dcp_load_plan *plan, dcp_error **error);
+  /** may. An object that was read for item `item`, [borrowed]. *taken = 1: the planner has it; 0
+   *  (as it is): it stands in the load's report. */
+  dcp_status (*load_bytes)(void *user_data, const dcp_load_plan *plan, size_t item,
+                           const dcp_value *value, int32_t *taken, dcp_error **error);
+  /** may. Where item `item` is to be read to. `found`: the part of the state dict it is for; NULL
+   *  when it has no target. *out is [taken], has the item's lengths, and may be `found`'s copy or
+   *  memory of the planner's own. NULL: `found`. */
+  dcp_status (*resolve_tensor)(void *user_data, const dcp_load_plan *plan, size_t item,
+                               const dcp_tensor *found, dcp_tensor **out, dcp_error **error);
+  /** may. It is there now. Called for what resolve_tensor gave. */
+  dcp_status (*commit_tensor)(void *user_data, const dcp_load_plan *plan, size_t item,
+                              const dcp_tensor *tensor, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_load_planner_table;
+typedef struct dcp_load_planner dcp_load_planner; /* of one load at a time */
+DCP_API dcp_status dcp_load_planner_new(const dcp_load_planner_table *table, void *user_data,
+                                        dcp_load_planner **out, dcp_error **error);
+DCP_API void dcp_load_planner_free(dcp_load_planner *planner);
+
+/** The end of work that goes on after a callback has returned: upstream's Future. Given to a
+ *  callback, [owned] by the host, which ends it once and frees it; freed before its end it is a
+ *  failure, and so is silence for the save's or load's timeout. [any] */
+typedef struct dcp_completion dcp_completion;
+/** `data` is copied: what a storage writer's finish is to get from this rank. */
+DCP_API void dcp_completion_succeed(dcp_completion *completion, const void *data, size_t size);
+/** `failure` is [taken]; NULL is a failure without a text. */
+DCP_API void dcp_completion_fail(dcp_completion *completion, dcp_error *failure);
+/** Still at work: this rank is to be waited for. */
+DCP_API void dcp_completion_still_here(dcp_completion *completion);
+DCP_API void dcp_completion_free(dcp_completion *completion);
+
+/** What a storage writer is to write. [borrowed] until the completion is freed; after the save has
+ *  ended its calls are DCP_INVALID_ARGUMENT. [any] */
+typedef struct dcp_write_request dcp_write_request;
+/** With the storage data that prepare_global_plan left. [borrowed] */
+DCP_API const dcp_save_plan *dcp_write_request_plan(const dcp_write_request *request);
+DCP_API const char *dcp_write_request_save_id(const dcp_write_request *request); /* [borrowed] */
+/** What an item holds: TENSOR, or an object's value. [owned] */
+DCP_API dcp_status dcp_write_request_value(const dcp_write_request *request, size_t item,
+                                           dcp_value **out, dcp_error **error);
+/** The item as stock's data files have it, in pieces. */
+DCP_API dcp_status dcp_write_request_encode(const dcp_write_request *request, size_t item,
+                                            dcp_byte_sink write, void *sink, dcp_error **error);
+
+/** Stores what a save writes: upstream's StorageWriter. Failures as a planner's; of write_data and
+ *  finish the step is "write". Members are called one at a time. */
+typedef struct dcp_storage_writer_table {
+  uint64_t struct_size;
+  /** may. At the beginning of each save, with its checkpoint_id, or NULL. */
+  dcp_status (*reset)(void *user_data, const char *checkpoint_id, dcp_error **error);
+  /** may. */
+  dcp_status (*set_up)(void *user_data, int32_t rank, int32_t world_size, int32_t is_coordinator,
+                       int32_t use_collectives, dcp_error **error);
+  /** may. May set the plan's storage data. */
+  dcp_status (*prepare_local_plan)(void *user_data, dcp_save_plan *plan, dcp_error **error);
+  /** may. On the coordinator: may set the storage data of each plan; items stay. */
+  dcp_status (*prepare_global_plan)(void *user_data, dcp_save_plans *plans, dcp_error **error);
+  /** must. Begins to write, or writes: fails at once, or ends `completion`, now or later, on any
+   *  thread. `completion` is [owned] by the host also when this fails. */
+  dcp_status (*write_data)(void *user_data, const dcp_write_request *request,
+                           dcp_completion *completion, dcp_error **error);
+  /** must. On the coordinator (without collectives on every rank): commits. `results` are what the
+   *  completions brought, by rank. dcp_metadata_place says where items lie, dcp_metadata_encode
+   *  gives the file. */
+  dcp_status (*finish)(void *user_data, dcp_metadata *metadata, const dcp_buffers *results,
+                       dcp_error **error);
+  /** may. After a failure, on every rank that wrote: what write_data left may go. */
+  void (*abandon)(void *user_data);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_storage_writer_table;
+typedef struct dcp_storage_writer dcp_storage_writer; /* of one save at a time */
+/** `location` is for messages, copied. */
+DCP_API dcp_status dcp_storage_writer_new(const dcp_storage_writer_table *table, void *user_data,
+                                          const char *location, dcp_storage_writer **out,
+                                          dcp_error **error);
+DCP_API void dcp_storage_writer_free(dcp_storage_writer *writer);
+
+/** What a storage reader is to read. Lifetime as dcp_write_request's; its calls are made one at a
+ *  time. Each item is to be given once: decode, commit or object. */
+typedef struct dcp_read_request dcp_read_request;
+DCP_API const dcp_load_plan *dcp_read_request_plan(const dcp_read_request *request);
+/** Gives an item, or the chunk that holds it, as stock's data files have it: decoded, checked, cast
+ *  and put where it goes. */
+DCP_API dcp_status dcp_read_request_decode(dcp_read_request *request, size_t item, const void *data,
+                                           size_t size, dcp_error **error);
+/** Where an item's tensor goes: fill it and commit it. [owned] */
+DCP_API dcp_status dcp_read_request_tensor(dcp_read_request *request, size_t item, dcp_tensor **out,
+                                           dcp_error **error);
+DCP_API dcp_status dcp_read_request_commit(dcp_read_request *request, size_t item,
+                                           dcp_error **error);
+/** Gives what was read for an item that is not a tensor. */
+DCP_API dcp_status dcp_read_request_object(dcp_read_request *request, size_t item,
+                                           const dcp_value *value, dcp_error **error);
+
+/** Reads what a load asks for: upstream's StorageReader. Failures as a planner's; of read_data the
+ *  step is "read". Members are called one at a time. */
+typedef struct dcp_storage_reader_table {
+  uint64_t struct_size;
+  /** may. At the beginning of each load. */
+  dcp_status (*reset)(void *user_data, dcp_error **error);
+  /** must. On every rank: *out is [taken]. */
+  dcp_status (*read_metadata)(void *user_data, dcp_metadata **out, dcp_error **error);
+  /** may. `metadata` is [borrowed] until the load ends. */
+  dcp_status (*set_up)(void *user_data, const dcp_metadata *metadata, int32_t rank,
+                       int32_t world_size, int32_t is_coordinator, dcp_error **error);
+  /** may. May set the plan's storage data. */
+  dcp_status (*prepare_local_plan)(void *user_data, dcp_load_plan *plan, dcp_error **error);
+  /** may. On the coordinator, with all ranks' plans. Set on all ranks or on none. */
+  dcp_status (*prepare_global_plan)(void *user_data, dcp_load_plans *plans, dcp_error **error);
+  /** must. As write_data; what the completion brings is not looked at. */
+  dcp_status (*read_data)(void *user_data, dcp_read_request *request, dcp_completion *completion,
+                          dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_storage_reader_table;
+typedef struct dcp_storage_reader dcp_storage_reader; /* of one load at a time */
+DCP_API dcp_status dcp_storage_reader_new(const dcp_storage_reader_table *table, void *user_data,
+                                          const char *location, dcp_storage_reader **out,
+                                          dcp_error **error);
+DCP_API void dcp_storage_reader_free(dcp_storage_reader *reader);
+
 /* ---- save -------------------------------------------------------------------------------------
  */
 
@@ -708,6 +999,12 @@ typedef struct dcp_save_options {
   int32_t coordinator;            /**< 0: the rank that plans and commits */
   int32_t dedup_to_lowest_rank;   /**< 0: what several ranks hold is written by the one with the
                                        least to write, as upstream; 1: by the lowest */
+  int32_t use_collectives;        /**< 1; 0: plans and results stay on their ranks, each of which
+                                       writes all it has and commits it as `__{rank}.metadata`. No
+                                       rank's metadata is put in place before all have written */
+  int32_t reserved;               /**< 0 */
+  dcp_save_planner *planner; /**< NULL: the library's own. Used until the save ends, as the next */
+  dcp_storage_writer *storage_writer; /**< NULL: the library's own, into the storage given */
 } dcp_save_options;
 DCP_API void dcp_save_options_init(dcp_save_options *options, size_t struct_size);
 
@@ -721,7 +1018,8 @@ DCP_API const char *dcp_save_report_warning(const dcp_save_report *report, size_
 DCP_API void dcp_save_report_free(dcp_save_report *report);
 
 /** Saves and commits. At every instant a reader finds the old checkpoint or the new one; after an
- *  error the old one, and no half files. `report` may be NULL, else *report is [owned]. */
+ *  error the old one, and no half files. `storage` may be NULL where options name a storage writer.
+ *  `report` may be NULL, else *report is [owned]. */
 DCP_API dcp_status dcp_save(dcp_context *context, dcp_storage *storage, const dcp_state_dict *state,
                             const dcp_save_options *options, dcp_save_report **report,
                             dcp_error **error);
@@ -759,7 +1057,9 @@ typedef struct dcp_load_options {
   int32_t coordinator;   /**< 0: the rank that failures are told to, and tells them */
   int64_t timeout_ms;    /**< 600000: silence of another rank; negative waits for ever */
   dcp_cancel *cancel;    /**< NULL */
-  dcp_communicator *communicator; /**< NULL: this rank alone */
+  dcp_communicator *communicator;     /**< NULL: this rank alone */
+  dcp_load_planner *planner;          /**< NULL: the library's own */
+  dcp_storage_reader *storage_reader; /**< NULL: the library's own, from the storage given */
 } dcp_load_options;
 DCP_API void dcp_load_options_init(dcp_load_options *options, size_t struct_size);
 
@@ -788,7 +1088,8 @@ DCP_API uint64_t dcp_load_report_bytes_unverified(const dcp_load_report *report)
 DCP_API void dcp_load_report_free(dcp_load_report *report);
 
 /** Fills the tensors of `state` in place, from whatever chunks the checkpoint was cut into. After
- * an error they may be partly filled. `report` may be NULL, else *report is [owned]. */
+ * an error they may be partly filled. `storage` may be NULL where options name a storage reader.
+ * `report` may be NULL, else *report is [owned]. */
 DCP_API dcp_status dcp_load(dcp_context *context, dcp_storage *storage, const dcp_state_dict *state,
                             const dcp_load_options *options, dcp_load_report **report,
                             dcp_error **error);
@@ -839,6 +1140,13 @@ typedef struct dcp_chunk_info {
   uint64_t length;        /**< of the item in the file, after transforms */
   const char *transforms; /**< descriptors, comma separated; "" for none */
 } dcp_chunk_info;
+
+/** The same of metadata by itself. */
+DCP_API size_t dcp_metadata_count(const dcp_metadata *metadata);
+DCP_API dcp_status dcp_metadata_entry(const dcp_metadata *metadata, size_t index,
+                                      dcp_entry_info *info, dcp_error **error);
+DCP_API dcp_status dcp_metadata_chunk(const dcp_metadata *metadata, size_t index, uint64_t chunk,
+                                      dcp_chunk_info *info, dcp_error **error);
 
 DCP_API size_t dcp_checkpoint_count(const dcp_checkpoint *checkpoint);
 /** Index of a name; DCP_NOT_FOUND, the message tells near names. */

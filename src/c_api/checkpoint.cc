@@ -1,6 +1,7 @@
 #include "c_api/checkpoint.h"
 
 #include "c_api/context.h"
+#include "c_api/entry_info.h"
 #include "c_api/storage.h"
 #include "c_api/tensor.h"
 #include "c_api/value.h"
@@ -45,24 +46,6 @@ Result<const Entry*> EntryAt(const dcp_checkpoint* checkpoint, size_t index) {
 
 namespace {
 
-Status CheckInfo(const void* info, uint32_t struct_size, size_t expected) {
-  if (info == nullptr || struct_size != expected) {
-    return Error(Code::kInvalidArgument, "info is NULL, or its struct_size is not {}", expected);
-  }
-  return Status::Ok();
-}
-
-uint64_t TensorBytes(const Entry& entry) {
-  auto elements = dcp::NumElements(entry.size);
-  uint64_t bytes = 0;
-  if (!elements.ok() || !entry.unknown_dtype.empty() ||
-      !dcp::CheckedMul(static_cast<uint64_t>(*elements),
-                       static_cast<uint64_t>(dcp::DTypeSize(entry.properties.dtype)), &bytes)) {
-    return 0;
-  }
-  return bytes;
-}
-
 Status CheckTensor(const Entry& entry) {
   if (entry.kind == EntryKind::kTensor) return Status::Ok();
   return Error(Code::kMismatch, "'{}' is an object, not a tensor", dcp::PrintableName(entry.name))
@@ -94,9 +77,7 @@ dcp_status dcp_checkpoint_open(dcp_context* context, dcp_storage* storage,
     DCP_ASSIGN_OR_RETURN(made->engine, dcp::c_api::EngineOf(context));
     DCP_ASSIGN_OR_RETURN(made->checkpoint,
                          dcp::Checkpoint::Open(storage->store, open, made->engine));
-    for (const auto& set : made->checkpoint->metadata().transform_sets) {
-      made->transform_texts.push_back(fmt::format("{}", fmt::join(set, ",")));
-    }
+    made->transform_texts = dcp::c_api::TransformTexts(made->checkpoint->metadata());
     *out = made.release();
     return Status::Ok();
   });
@@ -126,23 +107,7 @@ dcp_status dcp_checkpoint_entry(const dcp_checkpoint* checkpoint, size_t index,
                                 dcp_entry_info* info, dcp_error** error) {
   return Guard(error, [&]() -> Status {
     DCP_ASSIGN_OR_RETURN(const Entry* entry, EntryAt(checkpoint, index));
-    DCP_RETURN_IF_ERROR(CheckInfo(info, info ? info->struct_size : 0, sizeof *info));
-    bool tensor = entry->kind == EntryKind::kTensor;
-    bool known = tensor && entry->unknown_dtype.empty();
-    info->kind = tensor ? DCP_ENTRY_TENSOR : DCP_ENTRY_OBJECT;
-    info->name = entry->name.c_str();
-    info->name_size = entry->name.size();
-    info->dtype_name = !tensor ? nullptr
-                       : known ? dcp::DTypeName(entry->properties.dtype).data()
-                               : entry->unknown_dtype.c_str();
-    info->shape = entry->size.data();
-    info->ndim = static_cast<int32_t>(entry->size.size());
-    info->dtype = known ? static_cast<int32_t>(entry->properties.dtype) : 0;
-    info->stored_bytes = 0;
-    for (const dcp::Location& location : entry->locations) info->stored_bytes += location.length;
-    info->bytes = tensor ? TensorBytes(*entry) : info->stored_bytes;
-    info->chunk_count = entry->chunk_count();
-    return Status::Ok();
+    return dcp::c_api::ShowEntry(*entry, info);
   });
 }
 
@@ -150,22 +115,8 @@ dcp_status dcp_checkpoint_chunk(const dcp_checkpoint* checkpoint, size_t index, 
                                 dcp_chunk_info* info, dcp_error** error) {
   return Guard(error, [&]() -> Status {
     DCP_ASSIGN_OR_RETURN(const Entry* entry, EntryAt(checkpoint, index));
-    DCP_RETURN_IF_ERROR(CheckInfo(info, info ? info->struct_size : 0, sizeof *info));
-    if (chunk >= entry->chunk_count()) {
-      return Error(Code::kInvalidArgument, "chunk {} of '{}', which has {}", chunk,
-                   dcp::PrintableName(entry->name), entry->chunk_count());
-    }
-    const Metadata& metadata = checkpoint->checkpoint->metadata();
-    const dcp::Location& location = entry->locations[chunk];
-    dcp::Box box = entry->kind == EntryKind::kTensor ? entry->chunk(chunk) : dcp::Box{};
-    info->ndim = static_cast<int32_t>(box.sizes.size());
-    info->offsets = box.offsets.data();
-    info->sizes = box.sizes.data();
-    info->file = location.missing() ? nullptr : metadata.files[location.file].c_str();
-    info->offset = location.offset;
-    info->length = location.length;
-    info->transforms = checkpoint->transform_texts[location.transforms].c_str();
-    return Status::Ok();
+    return dcp::c_api::ShowChunk(checkpoint->checkpoint->metadata(), checkpoint->transform_texts,
+                                 *entry, chunk, info);
   });
 }
 

@@ -13,11 +13,6 @@ using dcp::c_api::CheckHandle;
 using dcp::c_api::CheckOut;
 using dcp::c_api::Guard;
 
-struct dcp_buffers : dcp::c_api::Handle {
-  explicit dcp_buffers(std::vector<std::string> of) : all(std::move(of)) {}
-  std::vector<std::string> all;
-};
-
 namespace dcp::c_api {
 
 Result<std::shared_ptr<Communicator>> CommunicatorOf(dcp_communicator* communicator) {

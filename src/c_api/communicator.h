@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "c_api/handle.h"
 #include "comm/communicator.h"
@@ -12,6 +13,11 @@
 struct dcp_communicator : dcp::c_api::Handle {
   explicit dcp_communicator(std::shared_ptr<dcp::Communicator> of) : comm(std::move(of)) {}
   std::shared_ptr<dcp::Communicator> comm;
+};
+
+struct dcp_buffers : dcp::c_api::Handle {
+  explicit dcp_buffers(std::vector<std::string> of) : all(std::move(of)) {}
+  std::vector<std::string> all;
 };
 
 namespace dcp::c_api {

@@ -2,9 +2,11 @@
 
 #include "c_api/communicator.h"
 #include "c_api/context.h"
+#include "c_api/roles.h"
 #include "c_api/state_dict.h"
 #include "c_api/storage.h"
 #include "c_api/value.h"
+#include "checkpoint/file_reader.h"
 #include "metadata/path.h"
 
 using dcp::Code;
@@ -114,7 +116,6 @@ dcp_status dcp_load(dcp_context* context, dcp_storage* storage, const dcp_state_
                     const dcp_load_options* options, dcp_load_report** report, dcp_error** error) {
   return Guard(error, [&]() -> Status {
     if (report != nullptr) *report = nullptr;
-    DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
     DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
     dcp_load_options o;
     DCP_RETURN_IF_ERROR(
@@ -129,7 +130,19 @@ dcp_status dcp_load(dcp_context* context, dcp_storage* storage, const dcp_state_
     load.coordinator = o.coordinator;
     DCP_ASSIGN_OR_RETURN(load.cancel, dcp::c_api::TokenOf(o.cancel));
     DCP_ASSIGN_OR_RETURN(auto comm, dcp::c_api::CommunicatorOf(o.communicator));
-    auto loaded = dcp::Load(*storage->store, *comm, *state->ToValue(), load, *engine);
+    if (o.planner != nullptr) {
+      DCP_RETURN_IF_ERROR(CheckHandle(o.planner, "planner"));
+      load.planner = dcp::c_api::NewTableLoadPlanner(o.planner->role);
+    }
+    std::unique_ptr<dcp::StorageReader> reader;
+    if (o.storage_reader != nullptr) {
+      DCP_RETURN_IF_ERROR(CheckHandle(o.storage_reader, "storage_reader"));
+      reader = dcp::c_api::NewTableStorageReader(o.storage_reader->role, engine);
+    } else {
+      DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
+      reader = dcp::NewFileReader(*storage->store, load, *engine);
+    }
+    auto loaded = dcp::Load(*reader, *comm, state->ToValue(), load, *engine);
     if (!loaded.ok()) return loaded.status();
     if (report != nullptr) {
       auto made = std::make_unique<dcp_load_report>();

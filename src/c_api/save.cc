@@ -20,7 +20,7 @@ struct dcp_future : dcp::c_api::Handle {
 
 namespace dcp::c_api {
 
-Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options) {
+Result<SaveRequest> SaveRequestOf(const dcp_save_options* options) {
   dcp_save_options o;
   DCP_RETURN_IF_ERROR(CopyOptions(options, dcp_save_options_init, &o, "dcp_save_options"));
   if (o.files < 1 || o.files > 65536) {
@@ -32,7 +32,8 @@ Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options) {
   if (o.transform_count > 0 && o.transforms == nullptr) {
     return Error(Code::kInvalidArgument, "transforms is NULL");
   }
-  SaveOptions save;
+  SaveRequest request;
+  SaveOptions& save = request.options;
   save.overwrite = o.overwrite != 0;
   save.durable = o.durable != 0;
   save.flatten = o.flatten != 0;
@@ -48,14 +49,18 @@ Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options) {
   if (o.checkpoint_id != nullptr) save.checkpoint_id = o.checkpoint_id;
   save.coordinator = o.coordinator;
   save.dedup_to_lowest_rank = o.dedup_to_lowest_rank != 0;
+  save.use_collectives = o.use_collectives != 0;
   DCP_ASSIGN_OR_RETURN(save.cancel, TokenOf(o.cancel));
-  return save;
-}
-
-Result<std::shared_ptr<Communicator>> CommunicatorIn(const dcp_save_options* options) {
-  dcp_save_options o;
-  DCP_RETURN_IF_ERROR(CopyOptions(options, dcp_save_options_init, &o, "dcp_save_options"));
-  return CommunicatorOf(o.communicator);
+  DCP_ASSIGN_OR_RETURN(request.comm, CommunicatorOf(o.communicator));
+  if (o.planner != nullptr) {
+    DCP_RETURN_IF_ERROR(CheckHandle(o.planner, "planner"));
+    save.planner = NewTableSavePlanner(o.planner->role);
+  }
+  if (o.storage_writer != nullptr) {
+    DCP_RETURN_IF_ERROR(CheckHandle(o.storage_writer, "storage_writer"));
+    request.writer = o.storage_writer->role;
+  }
+  return request;
 }
 
 Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report) {
@@ -77,6 +82,7 @@ void dcp_save_options_init(dcp_save_options* options, size_t struct_size) {
   defaults.dialect = DCP_DIALECT_DEFAULT;
   defaults.block_checksums = 1;
   defaults.timeout_ms = 600000;
+  defaults.use_collectives = 1;
   dcp::c_api::InitOptions(options, struct_size, defaults);
 }
 
@@ -111,13 +117,18 @@ dcp_status dcp_save(dcp_context* context, dcp_storage* storage, const dcp_state_
                     const dcp_save_options* options, dcp_save_report** report, dcp_error** error) {
   return Guard(error, [&]() -> Status {
     if (report != nullptr) *report = nullptr;
-    DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
     DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
     DCP_ASSIGN_OR_RETURN(auto engine, dcp::c_api::EngineOf(context));
-    DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
-    DCP_ASSIGN_OR_RETURN(auto comm, dcp::c_api::CommunicatorIn(options));
+    DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveRequestOf(options));
+    if (save.writer != nullptr) {
+      const auto writer =
+          dcp::c_api::NewTableStorageWriter(save.writer, save.options.checkpoint_id, engine);
+      return dcp::c_api::DeliverReport(
+          dcp::Save(*writer, *save.comm, state->ToValue(), save.options, *engine), report);
+    }
+    DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
     return dcp::c_api::DeliverReport(
-        dcp::Save(*storage->store, *comm, state->ToValue(), save, *engine), report);
+        dcp::Save(*storage->store, *save.comm, state->ToValue(), save.options, *engine), report);
   });
 }
 
@@ -126,14 +137,22 @@ dcp_status dcp_save_async(dcp_context* context, dcp_storage* storage, const dcp_
   return Guard(error, [&]() -> Status {
     DCP_RETURN_IF_ERROR(CheckOut(out, "out"));
     *out = nullptr;
-    DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
     DCP_RETURN_IF_ERROR(CheckHandle(state, "state"));
     DCP_ASSIGN_OR_RETURN(auto engine, dcp::c_api::EngineOf(context));
-    DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveOptionsOf(options));
+    DCP_ASSIGN_OR_RETURN(auto save, dcp::c_api::SaveRequestOf(options));
     auto future = std::make_unique<dcp_future>();
-    DCP_ASSIGN_OR_RETURN(auto comm, dcp::c_api::CommunicatorIn(options));
-    DCP_ASSIGN_OR_RETURN(future->save, dcp::SaveAsync(storage->store, std::move(comm),
-                                                      state->ToValue(), save, std::move(engine)));
+    if (save.writer != nullptr) {
+      std::shared_ptr<dcp::StorageWriter> writer =
+          dcp::c_api::NewTableStorageWriter(save.writer, save.options.checkpoint_id, engine);
+      DCP_ASSIGN_OR_RETURN(future->save,
+                           dcp::SaveAsync(std::move(writer), std::move(save.comm), state->ToValue(),
+                                          save.options, std::move(engine)));
+    } else {
+      DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
+      DCP_ASSIGN_OR_RETURN(future->save,
+                           dcp::SaveAsync(storage->store, std::move(save.comm), state->ToValue(),
+                                          save.options, std::move(engine)));
+    }
     if (context != nullptr) {
       std::lock_guard lock(context->mutex);
       std::erase_if(context->saves, [](const auto& old) { return old->done(); });

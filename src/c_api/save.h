@@ -2,6 +2,7 @@
 #define DCP_C_API_SAVE_H_
 
 #include "c_api/handle.h"
+#include "c_api/roles.h"
 #include "checkpoint/save.h"
 
 struct dcp_save_report : dcp::c_api::Handle {
@@ -11,10 +12,13 @@ struct dcp_save_report : dcp::c_api::Handle {
 
 namespace dcp::c_api {
 
-Result<SaveOptions> SaveOptionsOf(const dcp_save_options* options);
-
-// The group that the options name; of one rank when they name none.
-Result<std::shared_ptr<Communicator>> CommunicatorIn(const dcp_save_options* options);
+// What a caller's options say.
+struct SaveRequest {
+  SaveOptions options;
+  std::shared_ptr<Communicator> comm;  // of one rank when they name none
+  StorageWriterRole writer;            // may be null
+};
+Result<SaveRequest> SaveRequestOf(const dcp_save_options* options);
 
 // Hands a save's outcome out: its status, and a new report when there is one and it is asked for.
 Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report);

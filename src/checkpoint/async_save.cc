@@ -71,9 +71,10 @@ class Future final : public SaveFuture {
 
 // Everything a background save uses, gone before its future is done.
 struct Work {
-  std::shared_ptr<Store> store;
+  std::shared_ptr<Store> store;  // one of the two
+  std::shared_ptr<StorageWriter> writer;
   std::shared_ptr<Communicator> comm;
-  ValuePtr state;
+  Result<ValuePtr> state;  // staged; a failure is told to the other ranks
   SaveOptions options;
   std::shared_ptr<const Engine> engine;
 
@@ -81,7 +82,8 @@ struct Work {
     Result<SaveResult> result = Status(Code::kInternal, "the save did not run");
     // RunParallel turns exceptions into statuses.
     Status ran = RunParallel(1, [&](size_t) {
-      result = Save(*store, *comm, *state, options, *engine);
+      result = writer != nullptr ? Save(*writer, *comm, state, options, *engine)
+                                 : Save(*store, *comm, state, options, *engine);
       return Status::Ok();
     });
     if (!ran.ok()) return ran;
@@ -89,26 +91,40 @@ struct Work {
   }
 };
 
-}  // namespace
-
-Result<std::shared_ptr<SaveFuture>> SaveAsync(std::shared_ptr<Store> store,
-                                              std::shared_ptr<Communicator> comm, ValuePtr state,
-                                              const SaveOptions& options,
-                                              std::shared_ptr<const Engine> engine) {
-  Progress progress(engine->progress.get(), options.cancel);
-  DCP_ASSIGN_OR_RETURN(ValuePtr staged, Stage(*state, *engine, &progress));
-  auto future = std::make_shared<Future>(options.cancel);
-  Work work{std::move(store), std::move(comm), std::move(staged), options, std::move(engine)};
+Result<std::shared_ptr<SaveFuture>> Start(Work given, const ValuePtr& state) {
+  auto work = std::make_unique<Work>(std::move(given));
+  Progress progress(work->engine->progress.get(), work->options.cancel);
+  work->state = Stage(*state, *work->engine, &progress);
+  if (!work->state.ok() && work->comm->world_size() == 1) return work->state.status();
+  auto future = std::make_shared<Future>(work->options.cancel);
   try {
     std::thread([future, work = std::move(work)]() mutable {
-      Result<SaveResult> result = work.Run();
-      work = Work();
+      Result<SaveResult> result = work->Run();
+      work.reset();
       future->End(std::move(result));
     }).detach();
   } catch (const std::system_error& error) {
     return Error(Code::kOutOfMemory, "no thread for a background save: {}", error.what());
   }
   return std::shared_ptr<SaveFuture>(std::move(future));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<SaveFuture>> SaveAsync(std::shared_ptr<Store> store,
+                                              std::shared_ptr<Communicator> comm, ValuePtr state,
+                                              const SaveOptions& options,
+                                              std::shared_ptr<const Engine> engine) {
+  return Start({std::move(store), nullptr, std::move(comm), ValuePtr(), options, std::move(engine)},
+               state);
+}
+
+Result<std::shared_ptr<SaveFuture>> SaveAsync(std::shared_ptr<StorageWriter> writer,
+                                              std::shared_ptr<Communicator> comm, ValuePtr state,
+                                              const SaveOptions& options,
+                                              std::shared_ptr<const Engine> engine) {
+  return Start(
+      {nullptr, std::move(writer), std::move(comm), ValuePtr(), options, std::move(engine)}, state);
 }
 
 }  // namespace dcp

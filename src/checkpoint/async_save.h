@@ -21,8 +21,14 @@ class SaveFuture {
   virtual void OnDone(std::function<void(const Result<SaveResult>&)> callback) = 0;
 };
 
-// Copies every tensor of `state` before it returns; the rest runs on a thread of its own.
+// Copies every tensor of `state` before it returns; the rest runs on a thread of its own. With
+// several ranks a failure to copy is the future's, and reaches all of them.
 Result<std::shared_ptr<SaveFuture>> SaveAsync(std::shared_ptr<Store> store,
+                                              std::shared_ptr<Communicator> comm, ValuePtr state,
+                                              const SaveOptions& options,
+                                              std::shared_ptr<const Engine> engine);
+// The same through a storage writer of the caller's, used for this save alone.
+Result<std::shared_ptr<SaveFuture>> SaveAsync(std::shared_ptr<StorageWriter> writer,
                                               std::shared_ptr<Communicator> comm, ValuePtr state,
                                               const SaveOptions& options,
                                               std::shared_ptr<const Engine> engine);

@@ -35,7 +35,7 @@ class FileReader final : public StorageReader {
 
  private:
   Result<ReadOutcome> Read(const ReadRequest& request) {
-    ItemReader reader(&store_, request.metadata);
+    ItemReader reader(&store_, request.metadata.get());
     ReaderOptions options;
     options.threads = engine_.threads;
     options.verify = options_.verify;

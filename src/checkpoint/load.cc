@@ -229,7 +229,7 @@ class LoadRun {
       DCP_RETURN_IF_ERROR(CheckLoadPlan(plan_, metadata_, targets_));
     }
     ReadRequest request;
-    request.metadata = &metadata_;
+    request.metadata = shared_metadata_;
     request.plan = &plan_;
     request.late = planner_ != nullptr && planner_->resolves_tensors();
     request.tensor = [this](size_t item) { return TensorFor(item); };
@@ -310,7 +310,8 @@ class LoadRun {
   Pulse pulse_;
   Progress progress_;
 
-  Metadata metadata_;
+  const std::shared_ptr<Metadata> shared_metadata_ = std::make_shared<Metadata>();
+  Metadata& metadata_ = *shared_metadata_;
   std::vector<FlatLeaf> leaves_;
   std::vector<LoadTarget> targets_;
   std::vector<Target> places_;  // of the targets

@@ -10,6 +10,7 @@
 #define DCP_CHECKPOINT_LOAD_ROLES_H_
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/cancel.h"
@@ -56,7 +57,7 @@ class LoadPlanner {
 
 // What a rank is to read.
 struct ReadRequest {
-  const Metadata* metadata = nullptr;
+  std::shared_ptr<const Metadata> metadata;
   const LoadPlan* plan = nullptr;
   // True: tensors come and go one by one, and no more of them are to be asked for at a time than
   // memory is there for.

@@ -355,18 +355,19 @@ Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
   return Save(store, comm, borrowed, options, engine);
 }
 
-Result<SaveResult> Save(Store& store, Communicator& comm, ValuePtr state,
+Result<SaveResult> Save(Store& store, Communicator& comm, Result<ValuePtr> state,
                         const SaveOptions& options, const Engine& engine) {
   const std::unique_ptr<StorageWriter> writer = NewFileWriter(store, options, engine);
   return Save(*writer, comm, std::move(state), options, engine);
 }
 
-Result<SaveResult> Save(StorageWriter& writer, Communicator& comm, ValuePtr state,
+Result<SaveResult> Save(StorageWriter& writer, Communicator& comm, Result<ValuePtr> state,
                         const SaveOptions& options, const Engine& engine) {
-  ValuePtr shown = options.planner ? state : nullptr;
-  auto leaves = [&] {
-    auto found = LeavesOf(*state, options.flatten, FlattenRule::kDefault);
-    state.reset();
+  ValuePtr shown = options.planner && state.ok() ? *state : nullptr;
+  auto leaves = [&]() -> Result<std::vector<FlatLeaf>> {
+    DCP_RETURN_IF_ERROR(state.status());
+    auto found = LeavesOf(**state, options.flatten, FlattenRule::kDefault);
+    state = ValuePtr();
     return found;
   };
   return SaveRun(writer, comm, std::move(shown), leaves, options.flatten, options, engine).Run();

@@ -56,11 +56,12 @@ Result<SaveResult> Save(Store& store, Communicator& comm, const Value& state,
                         const SaveOptions& options, const Engine& engine);
 
 // The same through a storage writer of the caller's, used for this save alone.
-Result<SaveResult> Save(StorageWriter& writer, Communicator& comm, ValuePtr state,
+Result<SaveResult> Save(StorageWriter& writer, Communicator& comm, Result<ValuePtr> state,
                         const SaveOptions& options, const Engine& engine);
 
-// The same; what `state` holds besides leaves goes as soon as they are found.
-Result<SaveResult> Save(Store& store, Communicator& comm, ValuePtr state,
+// The same; what `state` holds besides leaves goes as soon as they are found. A state that could
+// not be had is this rank's failure to plan.
+Result<SaveResult> Save(Store& store, Communicator& comm, Result<ValuePtr> state,
                         const SaveOptions& options, const Engine& engine);
 
 // The same for leaves that are flat already. `with_paths`: their paths are recorded (planner data).

@@ -13,4 +13,21 @@ ValuePtr PathToValue(const Path& path) {
   return Value::Sequence(ValueKind::kTuple, std::move(elements));
 }
 
+Result<Path> PathFromValue(const Value& value) {
+  Path path;
+  bool sound = value.kind == ValueKind::kTuple;
+  for (const ValuePtr& item : value.items) {
+    int64_t index = 0;
+    if (item->kind == ValueKind::kString) {
+      path.emplace_back(item->text);
+    } else if (item->kind == ValueKind::kInt && item->ToInt64(&index)) {
+      path.emplace_back(index);
+    } else {
+      sound = false;
+    }
+  }
+  if (sound) return path;
+  return Status(Code::kInvalidArgument, "a path is a tuple of strings and integers");
+}
+
 }  // namespace dcp

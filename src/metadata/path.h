@@ -9,6 +9,8 @@ namespace dcp {
 
 // A tuple of strings (mapping keys) and integers (list indices).
 ValuePtr PathToValue(const Path& path);
+// The inverse; kInvalidArgument for anything else.
+Result<Path> PathFromValue(const Value& value);
 
 }  // namespace dcp
 

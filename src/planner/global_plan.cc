@@ -2,6 +2,7 @@
 
 #include "metadata/id_table.h"
 #include "planner/dedup.h"
+#include "planner/edit_plan.h"
 #include "planner/save_planner.h"
 #include "value/names.h"
 
@@ -191,6 +192,23 @@ Status Validate(const Metadata& metadata, bool check_volume) {
 }
 
 }  // namespace
+
+Status DedupPlans(std::vector<SavePlan>* plans, bool to_lowest_rank) {
+  for (size_t rank = 0; rank < plans->size(); ++rank) {
+    DCP_RETURN_IF_ERROR(CheckPlan((*plans)[rank], rank));
+  }
+  const GlobalNames names = NumberNames(*plans);
+  const std::vector<std::vector<uint8_t>> keep = Dedup(*plans, names, to_lowest_rank);
+  for (size_t rank = 0; rank < plans->size(); ++rank) {
+    std::vector<WriteItem>& items = (*plans)[rank].items;
+    size_t kept = 0;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (keep[rank][i]) items[kept++] = items[i];
+    }
+    items.resize(kept);
+  }
+  return Status::Ok();
+}
 
 Result<GlobalSavePlan> CreateGlobalSavePlan(std::vector<SavePlan> plans,
                                             const GlobalPlanOptions& options) {

@@ -1,0 +1,77 @@
+// Plans and metadata as callbacks see them.
+#ifndef DCP_C_API_PLANS_H_
+#define DCP_C_API_PLANS_H_
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "c_api/handle.h"
+#include "planner/load_planner.h"
+#include "planner/save_planner.h"
+
+// Handles that callbacks get live for the call, on the stack: those with a `shown` of their own
+// show what belongs to the save or load.
+struct dcp_save_plan : dcp::c_api::Handle {
+  dcp_save_plan() : shown(&own) {}
+  explicit dcp_save_plan(dcp::SavePlan* of) : shown(of) {}
+  // To be read only.
+  explicit dcp_save_plan(const dcp::SavePlan* of) : shown(const_cast<dcp::SavePlan*>(of)) {}
+
+  dcp::SavePlan own;
+  dcp::SavePlan* shown;
+  std::function<dcp::Result<dcp::SavePlan>()> standard;  // in create_local_plan
+};
+
+struct dcp_save_plans : dcp::c_api::Handle {
+  explicit dcp_save_plans(std::vector<dcp::SavePlan>* of) : shown(of) {
+    for (dcp::SavePlan& plan : *of) plans.emplace_back(&plan);
+  }
+  std::vector<dcp::SavePlan>* shown;
+  std::deque<dcp_save_plan> plans;
+};
+
+struct dcp_load_plan : dcp::c_api::Handle {
+  dcp_load_plan(dcp::LoadPlan* of, const dcp::Metadata* in) : shown(of), metadata(in) {}
+  // To be read only.
+  dcp_load_plan(const dcp::LoadPlan* of, const dcp::Metadata* in)
+      : dcp_load_plan(const_cast<dcp::LoadPlan*>(of), in) {}
+
+  dcp::LoadPlan* shown;
+  const dcp::Metadata* metadata;
+  std::function<dcp::Result<dcp::LoadPlan>()> standard;  // in create_local_plan
+};
+
+struct dcp_load_plans : dcp::c_api::Handle {
+  dcp_load_plans(std::vector<dcp::LoadPlan>* of, const dcp::Metadata* metadata) {
+    for (dcp::LoadPlan& plan : *of) plans.emplace_back(&plan, metadata);
+  }
+  std::deque<dcp_load_plan> plans;
+};
+
+struct dcp_metadata : dcp::c_api::Handle {
+  dcp_metadata() : shown(&own) {}
+  explicit dcp_metadata(dcp::Metadata* of) : shown(of) {}
+  // To be read only.
+  explicit dcp_metadata(const dcp::Metadata* of) : shown(const_cast<dcp::Metadata*>(of)) {}
+
+  dcp::Metadata own;
+  dcp::Metadata* shown;
+  // In a storage writer's finish: what the items of each rank's plan fill, from rank `first_rank`
+  // on.
+  const std::vector<std::vector<dcp::GlobalSavePlan::Slot>>* slots = nullptr;
+  int32_t first_rank = 0;
+  std::unordered_map<std::string, uint32_t> files;
+  std::vector<std::string> transform_texts;  // made by dcp_metadata_chunk
+};
+
+namespace dcp::c_api {
+
+// Fills the caller's struct; its pointers are the plan's.
+Status ShowItem(const SavePlan& plan, size_t index, dcp_write_item* item);
+
+}  // namespace dcp::c_api
+
+#endif  // DCP_C_API_PLANS_H_
