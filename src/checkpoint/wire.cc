@@ -196,8 +196,7 @@ Result<PlanMessage> DecodePlanMessage(std::string_view bytes) {
   for (; properties > 0 && in.ok(); --properties) plan.properties.push_back(ReadProperties(&in));
   size_t dims = in.Count();
   for (; dims > 0 && in.ok(); --dims) {
-    plan.dims.push_back(in.Signed());
-    if (plan.dims.back() < 0) in.Fail();
+    plan.dims.push_back(in.Signed());  // what is out of bounds is for validation to name
   }
   size_t items = in.Count(1 + std::size(kItemFields));
   if (items > kMaxId) in.Fail();

@@ -4,16 +4,19 @@
 
 #include "base/bytes.h"
 #include "metadata/id_table.h"
+#include "planner/set_order.h"
 
 namespace dcp {
 namespace {
+
+__extension__ using Wide = unsigned __int128;  // bytes of all tensors of all ranks
 
 struct Key {
   uint32_t name;
   uint32_t rank;  // of the first item with this key
   uint32_t item;
   uint32_t holders = 0;
-  uint64_t cost = 1;
+  Wide cost = 1;
 };
 
 struct Holder {
@@ -21,11 +24,11 @@ struct Holder {
   uint32_t rank;
 };
 
-uint64_t CostOf(const SavePlan& plan, const WriteItem& item) {
+Wide CostOf(const SavePlan& plan, const WriteItem& item) {
   if (item.kind == WriteKind::kBytes) return 1;
-  uint64_t bytes = static_cast<uint64_t>(DTypeSize(plan.properties[item.properties].dtype));
-  for (int64_t size : plan.global_size(item)) bytes *= static_cast<uint64_t>(size);
-  return std::max<uint64_t>(bytes, 1);
+  Wide bytes = static_cast<Wide>(DTypeSize(plan.properties[item.properties].dtype));
+  for (int64_t size : plan.global_size(item)) bytes *= static_cast<Wide>(size);
+  return std::max<Wide>(bytes, 1);
 }
 
 std::string_view OffsetBytes(const SavePlan& plan, const WriteItem& item) {
@@ -105,13 +108,18 @@ std::vector<std::vector<uint8_t>> Dedup(const std::vector<SavePlan>& plans,
     for (const Holder& holder : key_of) ranks[fill[holder.key]++] = holder.rank;
   }
 
-  std::vector<uint64_t> load(plans.size(), 0);
+  std::vector<Wide> load(plans.size(), 0);
   std::vector<uint32_t> writer(keys.size());
+  SetOrder order;
   for (size_t k = 0; k < keys.size(); ++k) {
-    uint32_t best = ranks[start[k]];
-    if (!to_lowest_rank) {
-      for (uint32_t at = start[k] + 1; at < start[k + 1]; ++at) {
-        if (load[ranks[at]] < load[best]) best = ranks[at];
+    auto first = ranks.begin() + start[k];
+    auto last = std::unique(first, ranks.begin() + start[k + 1]);
+    uint32_t best = *first;
+    if (!to_lowest_rank && last - first > 1) {
+      std::span<const uint32_t> holders = order.Of({first, last});
+      best = holders[0];
+      for (uint32_t rank : holders) {
+        if (load[rank] < load[best]) best = rank;
       }
     }
     load[best] += keys[k].cost;

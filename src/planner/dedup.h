@@ -18,8 +18,8 @@ GlobalNames NumberNames(const std::vector<SavePlan>& plans);
 
 // keep[rank][item]: 1 when the item stays. An item's key is its name and its offset (none for
 // bytes); keys are dealt in order of first appearance, each to the rank with the least cost so
-// far (ties to the lowest), or to the lowest rank. The cost of a key is the bytes of its whole
-// tensor, at least 1. Plans were checked.
+// far (of several the first in SetOrder), or to the lowest rank. The cost of a key is the bytes of
+// its whole tensor, at least 1. Plans were checked.
 std::vector<std::vector<uint8_t>> Dedup(const std::vector<SavePlan>& plans,
                                         const GlobalNames& names, bool to_lowest_rank);
 

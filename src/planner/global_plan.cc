@@ -102,7 +102,7 @@ class Merge {
         Dims size = plan.global_size(item);
         entry.size.assign(size.begin(), size.end());
       }
-    } else if (item.kind != WriteKind::kShard || firsts_[id].kind != WriteKind::kShard) {
+    } else if (item.kind != WriteKind::kShard || firsts_[id].kind == WriteKind::kBytes) {
       return Error(Code::kInvalidArgument,
                    "item.index.fqn not in md: {} is {} on rank {} and {} on rank {}: one name "
                    "must hold one thing",
