@@ -7,10 +7,10 @@
 #include "checkpoint/commit.h"
 #include "checkpoint/leased_store.h"
 #include "checkpoint/leaves.h"
+#include "checkpoint/plan_wire.h"
 #include "checkpoint/pulse.h"
 #include "checkpoint/save_id.h"
 #include "checkpoint/wire.h"
-#include "planner/save_planner.h"
 #include "reader/metadata_files.h"
 #include "value/names.h"
 #include "writer/writer.h"
@@ -156,31 +156,31 @@ class SaveRun {
   }
 
   Result<std::vector<std::string>> PlanGlobally(std::vector<std::string> all) {
-    std::vector<SavePlan> plans;
-    plans.reserve(all.size());
-    uint64_t generation = 0;
+    PlanReceiver receiver;
+    uint64_t generation = own_plan_.next_generation;
     for (size_t rank = 0; rank < all.size(); ++rank) {
       const bool own = static_cast<int32_t>(rank) == comm_.rank();
-      Result<PlanMessage> message = own ? std::move(own_plan_) : DecodePlanMessage(all[rank]);
+      Status added;
+      if (own) {
+        added = receiver.Add(own_plan_.plan);
+        own_plan_ = {};
+      } else {
+        Result<uint64_t> next = receiver.Add(all[rank]);
+        if (next.ok()) generation = std::max(generation, *next);
+        added = next.status();
+      }
       all[rank] = std::string();
-      if (!message.ok()) return message.status().WithContext(fmt::format("rank {}", rank));
-      generation = std::max(generation, message->next_generation);
-      plans.push_back(std::move(message->plan));
+      if (!added.ok()) return added.WithContext(fmt::format("rank {}", rank));
     }
     GlobalPlanOptions global_options;
     global_options.dedup_to_lowest_rank = options_.dedup_to_lowest_rank;
-    DCP_ASSIGN_OR_RETURN(global_, CreateGlobalSavePlan(std::move(plans), global_options));
+    DCP_ASSIGN_OR_RETURN(global_, receiver.Finish(global_options));
     DCP_ASSIGN_OR_RETURN(std::string save_id, NewSaveId());
     std::vector<std::string> parts;
-    for (const SavePlan& plan : global_.ranks) {
-      Assignment assignment;
-      assignment.save_id = save_id;
-      assignment.generation = generation;
-      assignment.sources.reserve(plan.items.size());
-      for (const WriteItem& item : plan.items) assignment.sources.push_back(item.source);
-      parts.push_back(EncodeAssignment(assignment));
+    for (std::vector<uint32_t>& items : global_.items) {
+      parts.push_back(EncodeAssignment({save_id, generation, std::move(items)}));
     }
-    global_.ranks.clear();  // what is left to do needs the slots and the metadata only
+    global_.items.clear();  // what is left to do needs the slots and the metadata only
     return parts;
   }
 
@@ -432,8 +432,8 @@ class SaveRun {
   Transforms transforms_;
   std::vector<FlatLeaf> leaves_;
   std::vector<Source> sources_;
-  PlanMessage own_plan_;   // coordinator only
-  GlobalSavePlan global_;  // coordinator only
+  PlanMessage own_plan_;  // coordinator only
+  MergedPlan global_;     // coordinator only
   Assignment assignment_;
   OutcomeMessage own_outcome_;  // coordinator only
   std::vector<std::string> written_files_;

@@ -1,6 +1,6 @@
 // What ranks tell each other during a save or load, as bytes: little-endian, numbers mostly as
 // varints, names sharing their prefixes. Every message ends exactly where its last field does;
-// decoding anything else is kCorrupt.
+// decoding anything else is kCorrupt. Plans: plan_wire.h.
 #ifndef DCP_CHECKPOINT_WIRE_H_
 #define DCP_CHECKPOINT_WIRE_H_
 
@@ -10,19 +10,12 @@
 #include <vector>
 
 #include "base/status.h"
-#include "planner/plan.h"
 #include "writer/writer.h"
 
 namespace dcp {
 
-// Rank to coordinator: what the rank holds, and the generation its view of the folder asks for. The
-// coordinator's own does not travel.
-struct PlanMessage {
-  uint64_t next_generation = 0;
-  SavePlan plan;  // item i must have source i: sources do not travel
-};
-std::string EncodePlanMessage(const PlanMessage& message);
-Result<PlanMessage> DecodePlanMessage(std::string_view bytes);
+// kCorrupt: `what` of another rank cannot be read.
+Status MalformedMessage(std::string_view what);
 
 // Coordinator to rank: which of its own items to write, in this order, and under which names.
 struct Assignment {

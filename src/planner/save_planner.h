@@ -46,6 +46,8 @@ Result<GlobalSavePlan> CreateGlobalSavePlan(std::vector<SavePlan> plans,
 // fill the tensor. An empty chunk overlaps one that it lies inside of, as upstream has it. One
 // message a problem. Near-linear in the number of chunks.
 std::vector<std::string> ValidateEntries(const Metadata& metadata, bool check_volume);
+// kInvalidArgument "Failed to validate global plan: ..." with the first of these messages.
+Status CheckEntries(const Metadata& metadata, bool check_volume);
 
 }  // namespace dcp
 

@@ -9,6 +9,7 @@ namespace dcp {
 namespace {
 
 constexpr size_t kMaxMessages = 1000;
+constexpr size_t kMaxErrorText = 500;
 
 std::string SizeText(Dims dims) { return fmt::format("torch.Size({})", ToString(dims)); }
 
@@ -182,6 +183,24 @@ std::vector<std::string> ValidateEntries(const Metadata& metadata, bool check_vo
     }
   }
   return messages;
+}
+
+Status CheckEntries(const Metadata& metadata, bool check_volume) {
+  std::vector<std::string> messages = ValidateEntries(metadata, check_volume);
+  if (messages.empty()) return Status::Ok();
+  std::string text;
+  for (const std::string& message : messages) {
+    if (!text.empty()) text += "; ";
+    text += message;
+    if (text.size() > kMaxErrorText) {
+      size_t cut = kMaxErrorText;
+      while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) --cut;
+      text.resize(cut);
+      text += "... (truncated)";
+      break;
+    }
+  }
+  return Error(Code::kInvalidArgument, "Failed to validate global plan: {}", text);
 }
 
 }  // namespace dcp

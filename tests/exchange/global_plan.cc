@@ -10,7 +10,7 @@
 #include <iostream>
 #include <string>
 
-#include "checkpoint/wire.h"
+#include "checkpoint/plan_wire.h"
 #include "exchange/plan_json.h"
 
 namespace dcp {
@@ -30,24 +30,23 @@ Json PathsToJson(const Metadata& metadata) {
 }
 
 Json Plan(const Json& question) {
-  std::vector<SavePlan> plans;
+  PlanReceiver receiver;
   for (SavePlan& plan : PlansFromJson(question.at("plans"))) {
     PlanMessage message;
     message.plan = std::move(plan);
-    Result<PlanMessage> received = DecodePlanMessage(EncodePlanMessage(message));
+    const Result<uint64_t> received = receiver.Add(EncodePlanMessage(message));
     if (!received.ok()) return {{"error", received.status().message()}};
-    plans.push_back(std::move(received->plan));
   }
   GlobalPlanOptions options;
   options.dedup_to_lowest_rank = question.at("lowest").get<bool>();
-  const Result<GlobalSavePlan> global = CreateGlobalSavePlan(std::move(plans), options);
+  const Result<MergedPlan> global = receiver.Finish(options);
   if (!global.ok()) return {{"error", global.status().message()}};
   Json ranks = Json::array();
-  for (size_t rank = 0; rank < global->ranks.size(); ++rank) {
+  for (size_t rank = 0; rank < global->items.size(); ++rank) {
     Json items = Json::array();
-    for (size_t i = 0; i < global->ranks[rank].items.size(); ++i) {
+    for (size_t i = 0; i < global->items[rank].size(); ++i) {
       const GlobalSavePlan::Slot slot = global->slots[rank][i];
-      items.push_back(Json::array({global->ranks[rank].items[i].source, slot.entry, slot.chunk}));
+      items.push_back(Json::array({global->items[rank][i], slot.entry, slot.chunk}));
     }
     ranks.push_back(std::move(items));
   }
