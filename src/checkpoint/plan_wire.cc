@@ -392,9 +392,9 @@ Result<const PlanReceiver::Section*> PlanReceiver::Find(std::string_view section
   if (last_ != fresh) return &sections_[last_];
   SavePlan plan;
   if (!DecodeSection(section, &plan)) return MalformedMessage("a plan");
-  const uint32_t table = merge_.AddTable(plan.names, plan.planner_data);
-  sections_.push_back(
-      {std::string(section), table, static_cast<uint32_t>(plan.names.size()), plan.flattened});
+  const auto names = static_cast<uint32_t>(plan.names.size());
+  const uint32_t table = merge_.AddTable(std::move(plan.names), std::move(plan.planner_data));
+  sections_.push_back({std::string(section), table, names, plan.flattened});
   return &sections_.back();
 }
 

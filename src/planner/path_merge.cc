@@ -5,16 +5,16 @@
 
 namespace dcp {
 
-uint32_t PathMerge::AddTable(const NamedPaths& paths) {
+uint32_t PathMerge::AddTable(NamedPaths paths) {
   Table table;
   table.ids.reserve(paths.size());
   ids_.Reserve(paths_.size() + paths.size());
-  for (const auto& path : paths) {
+  for (auto& path : paths) {
     const auto fresh = static_cast<uint32_t>(paths_.size());
     const uint32_t id = ids_.FindOrAdd(SeededHash(path.first), fresh, [&](uint32_t other) {
       return paths_[other].first == path.first;
     });
-    if (id == fresh) paths_.push_back(path);
+    if (id == fresh) paths_.push_back(std::move(path));
     table.ids.push_back(id);
   }
   tables_.push_back(std::move(table));

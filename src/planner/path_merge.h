@@ -3,6 +3,7 @@
 #define DCP_PLANNER_PATH_MERGE_H_
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,7 @@ using NamedPaths = std::vector<std::pair<std::string, Path>>;
 class PathMerge {
  public:
   // A table that ranks may share; returns its number.
-  uint32_t AddTable(const NamedPaths& paths);
+  uint32_t AddTable(NamedPaths paths);
   // Rank `rank` has that table. Ranks come in ascending order.
   void Use(uint32_t table, uint32_t rank) { tables_[table].last_rank = rank; }
   // Names in the order of the last rank first; of a name's paths the first rank's.
@@ -29,8 +30,8 @@ class PathMerge {
     std::vector<uint32_t> ids;
     uint32_t last_rank = 0;
   };
-  NamedPaths paths_;  // by id
-  IdTable ids_;       // of names
+  std::deque<NamedPaths::value_type> paths_;  // by id
+  IdTable ids_;                               // of names
   std::vector<Table> tables_;
 };
 

@@ -47,16 +47,16 @@ Status TwoKinds(const GatheredName& name, WriteKind first, uint32_t first_rank, 
 
 }  // namespace
 
-uint32_t PlanMerge::AddTable(const std::vector<std::string>& names, const NamedPaths& paths) {
+uint32_t PlanMerge::AddTable(std::vector<std::string> names, NamedPaths paths) {
   Table table;
-  table.paths = paths_.AddTable(paths);
+  table.paths = paths_.AddTable(std::move(paths));
   table.names.reserve(names.size());
   name_ids_.Reserve(names_.size() + names.size());
-  for (const std::string& name : names) {
+  for (std::string& name : names) {
     const auto fresh = static_cast<uint32_t>(names_.size());
     const uint32_t id = name_ids_.FindOrAdd(
         SeededHash(name), fresh, [&](uint32_t other) { return names_[other].name == name; });
-    if (id == fresh) names_.emplace_back().name = name;
+    if (id == fresh) names_.emplace_back().name = std::move(name);
     table.names.push_back(id);
   }
   tables_.push_back(std::move(table));
@@ -219,7 +219,7 @@ Result<MergedPlan> PlanMerge::Finish(const GlobalPlanOptions& options) {
   for (uint32_t name : order) DCP_RETURN_IF_ERROR(CheckKinds(names_[name]));
   out.metadata.entries.reserve(order.size());
   for (uint32_t name : order) out.metadata.entries.push_back(MakeEntry(&names_[name]));
-  names_ = {};
+  names_.clear();
   if (flattened_) out.metadata.planner_data = paths_.Finish();
   out.metadata.BuildIndex();
   DCP_RETURN_IF_ERROR(CheckEntries(out.metadata, out.slots.size() > 1));

@@ -4,6 +4,7 @@
 #define DCP_PLANNER_PLAN_MERGE_H_
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ class PlanMerge {
  public:
   // Names and paths of a plan, which any number of ranks may have; returns their number. Called
   // for the first of these ranks before later ranks are added.
-  uint32_t AddTable(const std::vector<std::string>& names, const NamedPaths& paths);
+  uint32_t AddTable(std::vector<std::string> names, NamedPaths paths);
 
   // The plan of the next rank: `items` point into the table's names, `properties` and `dims`, and
   // are `flattened` as SavePlan::flattened. kInvalidArgument when an item points outside them, and
@@ -53,7 +54,7 @@ class PlanMerge {
   Entry MakeEntry(GatheredName* name) const;
 
   std::vector<Table> tables_;
-  std::vector<GatheredName> names_;
+  std::deque<GatheredName> names_;
   IdTable name_ids_;
   PathMerge paths_;
   bool flattened_ = false;  // any plan
