@@ -6,7 +6,7 @@
 . "$(dirname "$0")/common.sh"
 
 "$ROOT/scripts/build.sh"
-cmake --build "$ROOT/build/release" -j "$JOBS" --target bench_driver bench_payload
+cmake --build "$ROOT/build/release" -j "$JOBS" --target bench_driver bench_planning bench_payload
 "$ROOT/scripts/setup.sh" test
 
 TORCH="$ROOT/build/torch-2.15/bin/python"

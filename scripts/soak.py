@@ -71,6 +71,7 @@ STEPS = [
          elsewhere="live exchange"),
     Step("torch-read-by-ours", EXCHANGE + "libdcp_loads_what_stock_saves", 1000, 50, torch="2.15",
          elsewhere="live exchange"),
+    Step("global-plans", EXCHANGE + "random_global_plans", 500, 100, torch="2.15", elsewhere="live exchange"),
     Step("kills", "build/release/bin/fault_kill_save {count} {seed}", 200, 25),
     # R6. Whole: every byte to every other value, and every truncation.
     Step("flips-ours", OURS + "build/release/bin/flips {scratch}/ours ours {count} {seed}", 2500000, 2500000,

@@ -40,6 +40,7 @@ class Session:
         environment = {"PYTHONPATH": os.pathsep.join([package, str(build / "python")])}
         logs = cache / "logs"
         self._driver = Driver(build / "bin/bench_driver", logs)
+        self._planning = Driver(build / "bin/bench_planning", logs)
         self._workers = Workers(python, environment, logs)
 
     def driver(
@@ -48,6 +49,10 @@ class Session:
         """One run of bench_driver; underscores in names of options stand for minus signs."""
         named = {name.replace("_", "-"): value for name, value in options.items()}
         return Sample.of(self._driver.run(command, named, before_go))
+
+    def planning(self, command: str, **options: Any) -> Sample:
+        """One run of bench_planning."""
+        return Sample.of(self._planning.run(command, options))
 
     def worker(
         self,

@@ -59,6 +59,8 @@ dcp_status dcp_metadata_of_plan(const dcp_save_plan* plan, dcp_metadata** out, d
     DCP_ASSIGN_OR_RETURN(dcp::GlobalSavePlan global,
                          dcp::CreateGlobalSavePlan(std::move(plans), dcp::GlobalPlanOptions()));
     made->own = std::move(global.metadata);
+    made->own_slots = std::move(global.slots);
+    made->slots = &made->own_slots;
     *out = made.release();
     return Status::Ok();
   });
@@ -110,7 +112,7 @@ dcp_status dcp_metadata_place(dcp_metadata* metadata, int32_t rank, size_t item,
     DCP_RETURN_IF_ERROR(CheckHandle(metadata, "metadata"));
     if (metadata->slots == nullptr) {
       return Status(Code::kInvalidArgument,
-                    "items are placed in a storage writer's finish, and nowhere else");
+                    "items are placed in a storage writer's finish, or in metadata of a plan");
     }
     if (file == nullptr) return Error(Code::kInvalidArgument, "file is NULL");
     DCP_RETURN_IF_ERROR(dcp::CheckRelativePath(file));

@@ -59,8 +59,9 @@ struct dcp_metadata : dcp::c_api::Handle {
 
   dcp::Metadata own;
   dcp::Metadata* shown;
-  // In a storage writer's finish: what the items of each rank's plan fill, from rank `first_rank`
-  // on.
+  std::vector<std::vector<dcp::GlobalSavePlan::Slot>> own_slots;
+  // What the items of each rank's plan fill, from rank `first_rank` on: in a storage writer's
+  // finish, and of metadata made of a plan.
   const std::vector<std::vector<dcp::GlobalSavePlan::Slot>>* slots = nullptr;
   int32_t first_rank = 0;
   std::unordered_map<std::string, uint32_t> files;

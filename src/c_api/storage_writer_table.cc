@@ -110,8 +110,8 @@ class TableStorageWriter final : public StorageWriter {
   }
 
   Result<bool> Finish(Commit commit, std::vector<std::string>*) override {
-    dcp_metadata metadata(&commit.plan->metadata);
-    metadata.slots = &commit.plan->slots;
+    dcp_metadata metadata(commit.metadata);
+    metadata.slots = commit.slots;
     metadata.first_rank = site_.use_collectives ? 0 : site_.rank;
     const dcp_buffers results(std::move(commit.results));
     dcp_error* error = nullptr;

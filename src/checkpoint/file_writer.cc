@@ -106,7 +106,7 @@ class FileWriter final : public StorageWriter {
   }
 
   Result<bool> Finish(Commit commit, std::vector<std::string>* warnings) override {
-    metadata_ = std::move(commit.plan->metadata);
+    metadata_ = std::move(*commit.metadata);
     uint32_t transform_set = 0;
     if (!transforms_.empty()) {
       transform_set = static_cast<uint32_t>(metadata_.transform_sets.size());
@@ -116,7 +116,7 @@ class FileWriter final : public StorageWriter {
       const int32_t rank = site_.use_collectives ? static_cast<int32_t>(i) : site_.rank;
       Result<OutcomeMessage> message = DecodeOutcomeMessage(commit.results[i]);
       commit.results[i] = std::string();
-      Status filled = message.ok() ? FillLocations(rank, commit.plan->slots[i], commit.save_id,
+      Status filled = message.ok() ? FillLocations(rank, (*commit.slots)[i], commit.save_id,
                                                    *std::move(message), transform_set)
                                    : message.status();
       if (!filled.ok()) return filled.WithContext(fmt::format("rank {}", rank));

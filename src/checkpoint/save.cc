@@ -7,6 +7,7 @@
 #include "checkpoint/agreement.h"
 #include "checkpoint/file_writer.h"
 #include "checkpoint/leaves.h"
+#include "checkpoint/plan_wire.h"
 #include "checkpoint/planned_items.h"
 #include "checkpoint/pulse.h"
 #include "checkpoint/save_id.h"
@@ -92,7 +93,9 @@ class SaveRun {
     if (!options_.use_collectives) {
       std::vector<SavePlan> own;
       own.push_back(std::move(local));
-      DCP_RETURN_IF_ERROR(PlanGlobally(std::move(own)));
+      NumberItems(&own.front());
+      DCP_ASSIGN_OR_RETURN(own, PlanGlobally(std::move(own)));
+      own_plan_ = std::move(own.front());
       return std::string();
     }
     if (!agreement_.is_coordinator()) return EncodePlan(local);
@@ -136,13 +139,56 @@ class SaveRun {
   // The coordinator's part: one assignment a rank, encoded.
   Result<std::vector<std::string>> Deal(std::vector<std::string> all) {
     DCP_ASSIGN_OR_RETURN(const std::string save_id, NewSaveId());
-    std::vector<std::string> parts;
+    Assignment assignment;
+    assignment.save_id = save_id;
     if (!options_.use_collectives) {
-      Assignment assignment;
-      assignment.save_id = save_id;
-      parts.assign(all.size(), EncodeAssignment(assignment));
-      return parts;
+      return std::vector<std::string>(all.size(), EncodeAssignment(assignment));
     }
+    std::vector<SavePlan> plans;
+    if (keeps_plan()) {
+      DCP_ASSIGN_OR_RETURN(plans, DecodePlans(std::move(all)));
+      DCP_ASSIGN_OR_RETURN(plans, PlanGlobally(std::move(plans)));
+    } else {
+      DCP_ASSIGN_OR_RETURN(plans, MergePlans(std::move(all)));
+    }
+    std::vector<std::string> parts;
+    for (size_t rank = 0; rank < plans.size(); ++rank) {
+      assignment.storage_data = std::move(plans[rank].storage_data);
+      assignment.sources = std::move(global_.items[rank]);
+      if (planner_ != nullptr) assignment.plan = std::move(plans[rank]);
+      parts.push_back(EncodeAssignment(assignment));
+    }
+    global_.items.clear();  // what is left to do needs the slots and the metadata only
+    return parts;
+  }
+
+  // The plans of all ranks, folded into global_ as they come; the result has their storage data
+  // and nothing else.
+  Result<std::vector<SavePlan>> MergePlans(std::vector<std::string> all) {
+    PlanReceiver receiver;
+    std::vector<SavePlan> plans(all.size());
+    for (size_t rank = 0; rank < all.size(); ++rank) {
+      Status added;
+      if (static_cast<int32_t>(rank) == comm_.rank()) {
+        plans[rank].storage_data = std::move(own_plan_.storage_data);
+        added = receiver.Add(own_plan_);
+        own_plan_ = {};
+      } else {
+        Result<std::string> storage_data = receiver.Add(all[rank]);
+        if (storage_data.ok()) plans[rank].storage_data = *std::move(storage_data);
+        added = storage_data.status();
+      }
+      all[rank] = std::string();
+      if (!added.ok()) return added.WithContext(fmt::format("rank {}", rank));
+    }
+    GlobalPlanOptions global_options;
+    global_options.dedup_to_lowest_rank = options_.dedup_to_lowest_rank;
+    DCP_ASSIGN_OR_RETURN(global_, receiver.Finish(global_options));
+    DCP_RETURN_IF_ERROR(writer_.PrepareGlobalPlan(&plans));
+    return plans;
+  }
+
+  Result<std::vector<SavePlan>> DecodePlans(std::vector<std::string> all) {
     std::vector<SavePlan> plans;
     plans.reserve(all.size());
     for (size_t rank = 0; rank < all.size(); ++rank) {
@@ -150,31 +196,42 @@ class SaveRun {
       Result<SavePlan> plan = own ? std::move(own_plan_) : DecodePlan(all[rank]);
       all[rank] = std::string();
       if (!plan.ok()) return plan.status().WithContext(fmt::format("rank {}", rank));
+      if (own) NumberItems(&*plan);
       plans.push_back(*std::move(plan));
     }
-    DCP_RETURN_IF_ERROR(PlanGlobally(std::move(plans)));
-    for (SavePlan& plan : global_.ranks) {
-      Assignment assignment;
-      assignment.save_id = save_id;
-      assignment.storage_data = std::move(plan.storage_data);
-      assignment.sources.reserve(plan.items.size());
-      for (const WriteItem& item : plan.items) assignment.sources.push_back(item.source);
-      if (planner_ != nullptr) assignment.plan = std::move(plan);
-      parts.push_back(EncodeAssignment(assignment));
-    }
-    global_.ranks.clear();  // what is left to do needs the slots and the metadata only
-    return parts;
+    return plans;
   }
 
-  Status PlanGlobally(std::vector<SavePlan> plans) {
+  // As DecodePlan gives them: what the rank is told are positions in its own plan.
+  static void NumberItems(SavePlan* plan) {
+    for (size_t i = 0; i < plan->items.size(); ++i) {
+      plan->items[i].source = static_cast<uint32_t>(i);
+    }
+  }
+
+  // With roles of the host's, or without collectives: the plans as they are.
+  Result<std::vector<SavePlan>> PlanGlobally(std::vector<SavePlan> plans) {
     GlobalPlanOptions global_options;
     global_options.dedup_to_lowest_rank = options_.dedup_to_lowest_rank;
     if (planner_ != nullptr && planner_->plans_globally()) {
+      const size_t ranks = plans.size();
       DCP_RETURN_IF_ERROR(planner_->CreateGlobalPlan(&plans));
+      if (plans.size() != ranks) {
+        return Error(Code::kInvalidArgument, "the global plan is for {} ranks of {}", plans.size(),
+                     ranks);
+      }
       global_options.dedup = false;
     }
-    DCP_ASSIGN_OR_RETURN(global_, CreateGlobalSavePlan(std::move(plans), global_options));
-    return writer_.PrepareGlobalPlan(&global_.ranks);
+    DCP_ASSIGN_OR_RETURN(GlobalSavePlan global,
+                         CreateGlobalSavePlan(std::move(plans), global_options));
+    global_.metadata = std::move(global.metadata);
+    global_.slots = std::move(global.slots);
+    for (const SavePlan& plan : global.ranks) {
+      std::vector<uint32_t>& sources = global_.items.emplace_back();
+      for (const WriteItem& item : plan.items) sources.push_back(item.source);
+    }
+    DCP_RETURN_IF_ERROR(writer_.PrepareGlobalPlan(&global.ranks));
+    return std::move(global.ranks);
   }
 
   // ---- write ----
@@ -183,12 +240,9 @@ class SaveRun {
     DCP_ASSIGN_OR_RETURN(Assignment assignment, DecodeAssignment(encoded));
     result_.save_id = assignment.save_id;
     if (!options_.use_collectives) {
-      assignment.storage_data = std::move(global_.ranks.front().storage_data);
-      for (const WriteItem& item : global_.ranks.front().items) {
-        assignment.sources.push_back(item.source);
-      }
-      if (planner_ != nullptr) assignment.plan = std::move(global_.ranks.front());
-      global_.ranks.clear();
+      assignment.storage_data = std::move(own_plan_.storage_data);
+      assignment.sources = std::move(global_.items.front());
+      if (planner_ != nullptr) assignment.plan = std::move(own_plan_);
     }
     DCP_RETURN_IF_ERROR(items_.Assign(assignment, planner_));
     DCP_RETURN_IF_ERROR(
@@ -296,9 +350,9 @@ class SaveRun {
     storage_meta.save_id = result_.save_id;
     global_.metadata.storage_meta = std::move(storage_meta);
     DCP_RETURN_IF_ERROR(options_.cancel.Check());
-    DCP_ASSIGN_OR_RETURN(
-        const bool durable,
-        writer_.Finish({&global_, result_.save_id, std::move(results)}, &result_.warnings));
+    DCP_ASSIGN_OR_RETURN(const bool durable, writer_.Finish({&global_.metadata, &global_.slots,
+                                                             result_.save_id, std::move(results)},
+                                                            &result_.warnings));
     if (Status told = progress_.End(); !told.ok()) {
       result_.warnings.push_back(
           fmt::format("after the commit the progress callback failed: {}", told.message()));
@@ -340,8 +394,8 @@ class SaveRun {
   Progress progress_;
 
   PlannedItems items_;
-  SavePlan own_plan_;        // coordinator only
-  GlobalSavePlan global_;    // coordinator, or without collectives
+  SavePlan own_plan_;        // coordinator, or without collectives
+  MergedPlan global_;        // coordinator, or without collectives
   std::string own_results_;  // coordinator only
   bool durable_ = true;
   SaveResult result_;

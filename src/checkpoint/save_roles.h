@@ -83,13 +83,16 @@ class StorageWriter {
   virtual Status SetUp(const SaveSite& site) = 0;
   // May set storage_data: it reaches PrepareGlobalPlan, and WriteData as that leaves it.
   virtual Status PrepareLocalPlan(SavePlan* plan) = 0;
+  // Each plan's storage_data may be set; the items are there where needs_plan() or a planner of the
+  // host's asks for them, and stay.
   virtual Status PrepareGlobalPlan(std::vector<SavePlan>* plans) = 0;
   virtual Result<Written> WriteData(const WriteRequest& request) = 0;
 
-  // What Finish commits. `results` and `plan.slots` are by rank; without collectives they are this
+  // What Finish commits. `results` and `slots` are by rank; without collectives they are this
   // rank's alone. Locations and transform sets are the writer's to fill in.
   struct Commit {
-    GlobalSavePlan* plan;
+    Metadata* metadata;  // may be taken
+    const std::vector<std::vector<GlobalSavePlan::Slot>>* slots;
     std::string_view save_id;
     std::vector<std::string> results;
   };

@@ -1,6 +1,6 @@
 // What ranks tell each other during a save or load, as bytes: little-endian, numbers mostly as
 // varints, names sharing their prefixes. Every message ends exactly where its last field does;
-// decoding anything else is kCorrupt.
+// decoding anything else is kCorrupt. Plans: plan_wire.h.
 #ifndef DCP_CHECKPOINT_WIRE_H_
 #define DCP_CHECKPOINT_WIRE_H_
 
@@ -16,10 +16,8 @@
 
 namespace dcp {
 
-// Rank to coordinator: what the rank holds. The coordinator's own does not travel. Sources do not
-// travel: those of the decoded plan are the items' positions.
-std::string EncodePlan(const SavePlan& plan);
-Result<SavePlan> DecodePlan(std::string_view bytes);
+// kCorrupt: `what` of another rank cannot be read.
+Status MalformedMessage(std::string_view what);
 
 // Coordinator to rank: what to write, in this order.
 struct Assignment {

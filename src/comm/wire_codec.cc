@@ -40,7 +40,7 @@ void WireWriter::Name(std::string_view name) {
 WireReader::WireReader(std::string_view bytes)
     : rest_(bytes), budget_(bytes.size() * kExpansion + kExpansionBase) {}
 
-uint64_t WireReader::Number(uint64_t max) {
+uint64_t WireReader::LongNumber(uint64_t max) {
   uint64_t value = 0;
   for (int shift = 0; ok_ && shift < 64; shift += 7) {
     if (rest_.empty()) break;
@@ -56,29 +56,24 @@ uint64_t WireReader::Number(uint64_t max) {
   return 0;
 }
 
-int64_t WireReader::Signed() {
-  uint64_t value = Number();
-  return static_cast<int64_t>((value >> 1) ^ (~(value & 1) + 1));
-}
-
 size_t WireReader::Count(size_t element_size) {
   return static_cast<size_t>(Number(rest_.size() / element_size));
 }
 
-std::string WireReader::Text() {
+std::string_view WireReader::TextView() {
   size_t size = Count();
   if (!ok_ || size > rest_.size()) {
     ok_ = false;
     return "";
   }
-  std::string text(rest_.substr(0, size));
+  const std::string_view text = rest_.substr(0, size);
   rest_.remove_prefix(size);
   return text;
 }
 
 std::string WireReader::Name() {
   uint64_t shared = Number(previous_.size());
-  std::string suffix = Text();
+  std::string_view suffix = TextView();
   if (!ok_ || shared + suffix.size() > budget_) {
     ok_ = false;
     return "";

@@ -4,127 +4,108 @@
 
 #include "base/bytes.h"
 #include "metadata/id_table.h"
+#include "planner/set_order.h"
 
 namespace dcp {
 namespace {
 
-struct Key {
-  uint32_t name;
-  uint32_t rank;  // of the first item with this key
-  uint32_t item;
-  uint32_t holders = 0;
-  uint64_t cost = 1;
-};
+constexpr uint32_t kNone = GatheredName::kNone;
+__extension__ using Wide = unsigned __int128;  // bytes of all tensors of all ranks
 
-struct Holder {
-  uint32_t key;
-  uint32_t rank;
-};
-
-uint64_t CostOf(const SavePlan& plan, const WriteItem& item) {
-  if (item.kind == WriteKind::kBytes) return 1;
-  uint64_t bytes = static_cast<uint64_t>(DTypeSize(plan.properties[item.properties].dtype));
-  for (int64_t size : plan.global_size(item)) bytes *= static_cast<uint64_t>(size);
-  return std::max<uint64_t>(bytes, 1);
+// Every item begins after the one before: no two are the same, the way of most shardings.
+bool Ascend(const GatheredName& name) {
+  const size_t n = name.ndim(), step = 2 * n;
+  const int64_t* at = name.boxes.data();
+  for (size_t i = 1; i < name.ranks.size(); ++i, at += step) {
+    size_t d = 0;
+    while (d < n && at[d] == at[step + d]) ++d;
+    if (d == n || at[d] > at[step + d]) return false;
+  }
+  return true;
 }
 
-std::string_view OffsetBytes(const SavePlan& plan, const WriteItem& item) {
-  return AsText(std::as_bytes(plan.box(item).offsets));
+void Chain(GatheredName* name, IdTable* table) {
+  const auto count = static_cast<uint32_t>(name->ranks.size());
+  name->first.resize(count);
+  name->next.assign(count, kNone);
+  std::vector<uint32_t> last(count);  // by first
+  bool repeats = false;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint32_t first = 0;
+    if (name->ndim() > 0) {
+      const Dims offsets = name->offsets(i);
+      first = table->FindOrAdd(SeededHash(AsText(std::as_bytes(offsets))), i, [&](uint32_t other) {
+        return std::equal(offsets.begin(), offsets.end(), name->offsets(other).begin());
+      });
+    }
+    name->first[i] = first;
+    if (first != i) {
+      name->next[last[first]] = i;
+      repeats = true;
+    }
+    last[first] = i;
+  }
+  if (repeats) return;
+  name->first = {};
+  name->next = {};
+}
+
+Wide CostOf(const GatheredName& name, uint32_t item, std::span<const DType> dtypes) {
+  if (name.kind == WriteKind::kBytes) return 1;
+  Wide bytes = static_cast<Wide>(DTypeSize(dtypes[name.properties_at(item)]));
+  for (int64_t size : name.size) bytes *= static_cast<Wide>(size);
+  return std::max<Wide>(bytes, 1);
 }
 
 }  // namespace
 
-GlobalNames NumberNames(const std::vector<SavePlan>& plans) {
-  GlobalNames out;
-  out.ids.resize(plans.size());
+void FindRepeats(GatheredName* name) {
+  if (name->ranks.size() < 2) return;
+  const bool alike = name->kind == WriteKind::kBytes || name->ndim() == 0;
+  if (!alike && Ascend(*name)) return;
   IdTable table;
-  if (!plans.empty()) {
-    out.names.reserve(plans[0].names.size());
-    table.Reserve(plans[0].names.size());
-  }
-  for (size_t rank = 0; rank < plans.size(); ++rank) {
-    const SavePlan& plan = plans[rank];
-    std::vector<uint32_t>& ids = out.ids[rank];
-    ids.assign(plan.names.size(), IdTable::kNone);
-    for (const WriteItem& item : plan.items) {
-      uint32_t& id = ids[item.name];
-      if (id != IdTable::kNone) continue;
-      std::string_view name = plan.names[item.name];
-      uint32_t fresh = static_cast<uint32_t>(out.names.size());
-      // Ranks tend to list the same names in the same order.
-      if (item.name < out.names.size() && out.names[item.name] == name) {
-        id = item.name;
-        continue;
-      }
-      id = table.FindOrAdd(SeededHash(name), fresh,
-                           [&](uint32_t other) { return out.names[other] == name; });
-      if (id == fresh) out.names.push_back(name);
-    }
-  }
-  return out;
+  Chain(name, &table);
 }
 
-std::vector<std::vector<uint8_t>> Dedup(const std::vector<SavePlan>& plans,
-                                        const GlobalNames& names, bool to_lowest_rank) {
-  size_t item_count = 0;
-  for (const SavePlan& plan : plans) item_count += plan.items.size();
-
-  std::vector<Key> keys;
-  std::vector<Holder> key_of;  // of each item, plan after plan
-  key_of.reserve(item_count);
-  IdTable table;
+void Deal(const std::vector<std::vector<NamedItem>>& plans, std::span<const DType> dtypes,
+          bool to_lowest_rank, std::deque<GatheredName>* names) {
+  std::vector<Wide> costs;  // of a key of the name, where all its items have one dtype
+  costs.reserve(names->size());
+  for (const GatheredName& name : *names) {
+    costs.push_back(name.ranks.empty() ? 0 : CostOf(name, 0, dtypes));
+  }
+  std::vector<Wide> load(plans.size(), 0);
+  std::vector<uint32_t> holders;
+  SetOrder order;
   for (uint32_t rank = 0; rank < plans.size(); ++rank) {
-    const SavePlan& plan = plans[rank];
-    for (uint32_t i = 0; i < plan.items.size(); ++i) {
-      const WriteItem& item = plan.items[i];
-      bool bytes = item.kind == WriteKind::kBytes;
-      uint32_t name = names.ids[rank][item.name];
-      std::string_view offset = bytes ? std::string_view() : OffsetBytes(plan, item);
-      uint32_t fresh = static_cast<uint32_t>(keys.size());
-      uint32_t id = table.FindOrAdd(SeededHash(offset, uint64_t{name} * 2 + bytes), fresh,
-                                    [&](uint32_t other) {
-                                      const Key& key = keys[other];
-                                      if (key.name != name) return false;
-                                      const WriteItem& that = plans[key.rank].items[key.item];
-                                      if ((that.kind == WriteKind::kBytes) != bytes) return false;
-                                      return bytes || OffsetBytes(plans[key.rank], that) == offset;
-                                    });
-      if (id == fresh) keys.push_back({name, rank, i});
-      keys[id].holders++;
-      keys[id].cost = CostOf(plan, item);  // of the last item seen, as upstream
-      key_of.push_back({id, rank});
-    }
-  }
-
-  // Ranks of each key, ascending: a counting sort.
-  std::vector<uint32_t> start(keys.size() + 1, 0);
-  for (size_t k = 0; k < keys.size(); ++k) start[k + 1] = start[k] + keys[k].holders;
-  std::vector<uint32_t> ranks(item_count);
-  {
-    std::vector<uint32_t> fill(start.begin(), start.end() - 1);
-    for (const Holder& holder : key_of) ranks[fill[holder.key]++] = holder.rank;
-  }
-
-  std::vector<uint64_t> load(plans.size(), 0);
-  std::vector<uint32_t> writer(keys.size());
-  for (size_t k = 0; k < keys.size(); ++k) {
-    uint32_t best = ranks[start[k]];
-    if (!to_lowest_rank) {
-      for (uint32_t at = start[k] + 1; at < start[k + 1]; ++at) {
-        if (load[ranks[at]] < load[best]) best = ranks[at];
+    for (const NamedItem at : plans[rank]) {
+      GatheredName& name = (*names)[at.name];
+      uint32_t last = at.item;
+      uint32_t writer = rank;
+      if (name.repeats()) {
+        if (name.first[at.item] != at.item) continue;
+        holders.clear();
+        for (uint32_t item = at.item; item != kNone; item = name.next[item]) {
+          if (holders.empty() || holders.back() != name.ranks[item]) {
+            holders.push_back(name.ranks[item]);
+          }
+          last = item;
+        }
+        if (!to_lowest_rank && holders.size() > 1) {
+          const std::span<const uint32_t> walked = order.Of(holders);
+          writer = walked[0];
+          for (uint32_t holder : walked) {
+            if (load[holder] < load[writer]) writer = holder;
+          }
+        }
+        if (name.keep.empty()) name.keep.resize(name.ranks.size());
+        for (uint32_t item = at.item; item != kNone; item = name.next[item]) {
+          name.keep[item] = name.ranks[item] == writer;
+        }
       }
+      load[writer] += name.properties_of.empty() ? costs[at.name] : CostOf(name, last, dtypes);
     }
-    load[best] += keys[k].cost;
-    writer[k] = best;
   }
-
-  std::vector<std::vector<uint8_t>> keep(plans.size());
-  size_t at = 0;
-  for (size_t rank = 0; rank < plans.size(); ++rank) {
-    keep[rank].resize(plans[rank].items.size());
-    for (uint8_t& flag : keep[rank]) flag = writer[key_of[at++].key] == rank;
-  }
-  return keep;
 }
 
 }  // namespace dcp

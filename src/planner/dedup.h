@@ -3,25 +3,30 @@
 #define DCP_PLANNER_DEDUP_H_
 
 #include <cstdint>
+#include <deque>
+#include <span>
 #include <vector>
 
-#include "planner/plan.h"
+#include "planner/gathered_name.h"
 
 namespace dcp {
 
-// One number for each name that any plan mentions, in order of first use by an item.
-struct GlobalNames {
-  std::vector<std::string_view> names;     // borrow the plans
-  std::vector<std::vector<uint32_t>> ids;  // [rank][SavePlan::names index]; unused: 0xffffffff
+// An item by its name and its number there.
+struct NamedItem {
+  uint32_t name;
+  uint32_t item;
 };
-GlobalNames NumberNames(const std::vector<SavePlan>& plans);
 
-// keep[rank][item]: 1 when the item stays. An item's key is its name and its offset (none for
-// bytes); keys are dealt in order of first appearance, each to the rank with the least cost so
-// far (ties to the lowest), or to the lowest rank. The cost of a key is the bytes of its whole
-// tensor, at least 1. Plans were checked.
-std::vector<std::vector<uint8_t>> Dedup(const std::vector<SavePlan>& plans,
-                                        const GlobalNames& names, bool to_lowest_rank);
+// Items of one name with the same offset (objects: all of them) have one key.
+void FindRepeats(GatheredName* name);
+
+// Fills `keep` of the names that have repeats. `plans`: the items of each rank in their order. Keys
+// are dealt in order of first appearance, each to the rank with the least cost so far (of several
+// the first in SetOrder), or to the lowest rank. The cost of a key is the bytes of its whole
+// tensor, of the dtype that the last of its items has, at least 1. `dtypes`: by number of
+// properties.
+void Deal(const std::vector<std::vector<NamedItem>>& plans, std::span<const DType> dtypes,
+          bool to_lowest_rank, std::deque<GatheredName>* names);
 
 }  // namespace dcp
 

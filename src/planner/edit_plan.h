@@ -34,7 +34,8 @@ struct NewReadItem {
 };
 Status AddReadItem(const NewReadItem& item, const Metadata& metadata, LoadPlan* plan);
 
-// Leaves what several ranks hold to one of them, as CreateGlobalSavePlan's dedup does.
+// Leaves what several ranks hold to one of them, as CreateGlobalSavePlan does, and fails where that
+// would.
 Status DedupPlans(std::vector<SavePlan>* plans, bool to_lowest_rank);
 
 }  // namespace dcp

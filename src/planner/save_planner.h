@@ -22,7 +22,7 @@ std::vector<Source> LocalSources(const std::vector<FlatLeaf>& leaves);
 
 struct GlobalPlanOptions {
   bool dedup = true;                  // one rank writes what several hold
-  bool dedup_to_lowest_rank = false;  // else upstream's balance: least loaded, ties to the lowest
+  bool dedup_to_lowest_rank = false;  // else upstream's balance: least loaded (see set_order.h)
 };
 
 struct GlobalSavePlan {
@@ -43,8 +43,11 @@ Result<GlobalSavePlan> CreateGlobalSavePlan(std::vector<SavePlan> plans,
                                             const GlobalPlanOptions& options);
 
 // Upstream's _validate_global_plan: chunks in bounds, no overlap, and (several ranks) volumes that
-// fill the tensor. One message a problem. Near-linear in the number of chunks.
+// fill the tensor. An empty chunk overlaps one that it lies inside of, as upstream has it. One
+// message a problem. Near-linear in the number of chunks.
 std::vector<std::string> ValidateEntries(const Metadata& metadata, bool check_volume);
+// kInvalidArgument "Failed to validate global plan: ..." with the first of these messages.
+Status CheckEntries(const Metadata& metadata, bool check_volume);
 
 }  // namespace dcp
 

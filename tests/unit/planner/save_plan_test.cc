@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <optional>
 #include <set>
 
 #include "planner/save_planner.h"
+#include "planner/set_order.h"
 #include "support/cmocka.h"
 #include "unit/planner/layouts.h"
 // after cmocka.h
@@ -75,10 +77,14 @@ std::vector<std::vector<WriteItem>> ModelDedup(const std::vector<SavePlan>& plan
   }
   std::map<ModelKey, size_t> writer;
   std::vector<uint64_t> load(plans.size(), 0);
+  SetOrder set_order;
   for (const ModelKey& key : order) {
-    size_t best = *ranks[key].begin();
-    for (size_t r : ranks[key]) {
-      if (!lowest && load[r] < load[best]) best = r;
+    const std::vector<uint32_t> holders(ranks[key].begin(), ranks[key].end());
+    size_t best = holders[0];
+    if (!lowest) {
+      const auto walked = set_order.Of(holders);
+      best = *std::min_element(walked.begin(), walked.end(),
+                               [&](uint32_t a, uint32_t b) { return load[a] < load[b]; });
     }
     load[best] += cost[key];
     writer[key] = best;
@@ -239,7 +245,11 @@ std::string RefusesDisagreement() {
   CHECK_THAT(Says(Plan(two), "t has size [4] on rank 0 and [5] on rank 1"));
   two[1] = PlanMaker();
   two[1].Add("t", WriteKind::kShard, {4}, {{2}, {2}});
-  CHECK_THAT(Says(Plan(two), "t is a whole tensor on rank 0 and a sharded tensor on rank 1"));
+  CHECK_THAT(Says(Plan(two), "key:t has overlapping chunks"));  // upstream joins the two
+  std::swap(two[0], two[1]);
+  CHECK_THAT(Says(Plan(two), "t is a sharded tensor on rank 0 and a whole tensor on rank 1"));
+  two[0] = PlanMaker();
+  two[0].Tensor("t", {4});
   two[1] = PlanMaker();
   two[1].Tensor("t", {4});
   CHECK_OK(Plan(two));
@@ -289,7 +299,11 @@ std::string ValidatesAsUpstream() {
   CHECK_OK(Shards({4}, {{{0}, {2}}}, 1));  // one rank need not hold all
   CHECK_THAT(
       Says(Shards({4}, {{{0}, {2}}}, 2), "key:t invalid fill tensor-volume: 4 chunks-volume: 2"));
-  CHECK_OK(Shards({4}, {{{0}, {4}}, {{2}, {0}}}, 2));  // an empty chunk overlaps nothing
+  // An empty chunk overlaps what it lies inside of, and nothing at its edges.
+  CHECK_OK(Shards({4}, {{{0}, {4}}, {{4}, {0}}}, 2));
+  CHECK_OK(Shards({4}, {{{0}, {2}}, {{2}, {0}}, {{2}, {2}}}, 1));
+  CHECK_THAT(Says(Shards({4}, {{{0}, {4}}, {{2}, {0}}}, 2), "key:t has overlapping chunks"));
+  CHECK_THAT(Says(Shards({4, 4}, {{{0, 0}, {4, 4}}, {{1, 1}, {0, 2}}}, 2), "overlapping chunks"));
   CHECK_THAT(Says(Shards({4}, {{{-1}, {2}}}, 1), "out of bounds"));
   CHECK_THAT(Says(Shards({4}, {{{INT64_MAX}, {2}}}, 1), "out of bounds"));
   CHECK_THAT(Says(Shards({INT64_MAX, 4}, {{{0, 0}, {1, 1}}}, 1), "more than 2^63 elements"));
@@ -314,7 +328,7 @@ std::string FindsEveryOverlap() {
     for (size_t i = 0; i < boxes.size(); ++i) {
       volume += *NumElements(boxes[i].sizes);
       for (size_t j = 0; j < i; ++j) {
-        overlaps += HasElements(boxes[i]) && HasElements(boxes[j]) && Overlap(boxes[i], boxes[j]);
+        overlaps += Overlap(boxes[i], boxes[j]);
       }
     }
     Metadata metadata;
