@@ -130,11 +130,35 @@ std::string RankMetadataName(int32_t rank) {
   return fmt::format("{}{}{}", kRankPrefix, rank, kRankSuffix);
 }
 
+namespace {
+
+// Ranks that committed one by one share their save's id; those of stock have ids of their own.
+Status CheckOneSave(const Store& store, const std::vector<ReadFile>& files) {
+  const auto id_of = [](const ReadFile& file) {
+    const std::optional<StorageMeta>& meta = file.metadata.storage_meta;
+    return meta && meta->save_id ? *meta->save_id : std::string();
+  };
+  for (const ReadFile& file : files) {
+    if (!file.metadata.checksummed) return Status::Ok();  // not of ours
+  }
+  for (const ReadFile& file : files) {
+    if (id_of(file) == id_of(files[0])) continue;
+    return Error(Code::kCorrupt,
+                 "the checkpoint at {} is of two saves: {} of {}, {} of {}. A save without "
+                 "collectives is replacing an older one, or was stopped while it did: save again",
+                 store.location(), files[0].name, id_of(files[0]), file.name, id_of(file));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
 Result<CommittedMetadata> ReadCommittedMetadata(const Store& store) {
   Result<std::vector<ReadFile>> read = ReadAllFiles(store, ReadAndDecode);
   if (!read.ok()) return read.status().WithDetail("location", std::string(store.location()));
   std::vector<ReadFile> files = *std::move(read);
   if (files.empty()) return NoCheckpoint(store);
+  DCP_RETURN_IF_ERROR(CheckOneSave(store, files));
   CommittedMetadata committed;
   committed.fingerprint = JoinedFingerprint(files);
   std::vector<Metadata> ranks;

@@ -25,7 +25,8 @@ struct CommittedMetadata {
 };
 
 // `.metadata`, else every `__N.metadata` merged in rank order. kNotFound ("no checkpoint ...") when
-// there is neither, or no folder. Files that vanish while they are read are looked for once more.
+// there is neither, or no folder; kCorrupt when rank-local files of ours are of different saves.
+// Files that vanish while they are read are looked for once more.
 Result<CommittedMetadata> ReadCommittedMetadata(const Store& store);
 
 // False when the metadata is no longer the one with `fingerprint`.
