@@ -60,7 +60,10 @@ run_ctest() {
 }
 
 # The test programs under TSan.
+TSAN=halt_on_error=1:second_deadlock_stack=1
 build_tsan() { build_preset tsan -DDCP_BUILD_CLI=OFF; }
-ctest_tsan() {
-  TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 run_ctest tsan -LE fuzz-replay
+build_tsan_program() {
+  configure tsan -DDCP_BUILD_CLI=OFF
+  cmake --build "$ROOT/build/tsan" -j "$JOBS" --target "$1"
 }
+ctest_tsan() { TSAN_OPTIONS=$TSAN run_ctest tsan -LE fuzz-replay; }
