@@ -21,6 +21,7 @@ Command AddGet(CLI::App& app);
 Command AddVerify(CLI::App& app);
 Command AddDiff(CLI::App& app);
 Command AddCopy(CLI::App& app);
+Command AddBenchRanks(CLI::App& app);
 
 }  // namespace dcp::cli
 

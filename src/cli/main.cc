@@ -58,8 +58,8 @@ int Run(int argc, char** argv) {
       "A checkpoint is a folder, given by its path or as file:///path.\n"
       "Exit codes: 0 fine, 1 damaged or different, 2 wrong usage or unreadable, 130 interrupted.");
 
-  std::vector<Command> commands = {AddLs(app),     AddShow(app), AddGet(app),
-                                   AddVerify(app), AddDiff(app), AddCopy(app)};
+  std::vector<Command> commands = {AddLs(app),   AddShow(app), AddGet(app),       AddVerify(app),
+                                   AddDiff(app), AddCopy(app), AddBenchRanks(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
