@@ -130,13 +130,6 @@ static void on_still_here(void* self, int32_t root, int64_t timeout_ms) {
   pydcp_leave(gil);
 }
 
-static void on_destroy(void* self) {
-  PyGILState_STATE gil;
-  if (!pydcp_enter(&gil)) return;
-  Py_DECREF((PyObject*)self);
-  pydcp_leave(gil);
-}
-
 dcp_communicator* pydcp_communicator(PyObject* object, int rank, int world_size) {
   dcp_communicator_table table = {0};
   table.struct_size = sizeof table;
@@ -146,7 +139,7 @@ dcp_communicator* pydcp_communicator(PyObject* object, int rank, int world_size)
   table.all_gather = on_all_gather;
   table.barrier = on_barrier;
   table.still_here = on_still_here;
-  table.destroy = on_destroy;
+  table.destroy = pydcp_drop;
   dcp_communicator* communicator = NULL;
   dcp_error* error = NULL;
   Py_INCREF(object);
@@ -181,48 +174,60 @@ static PyObject* ended(dcp_status status, dcp_error* error, dcp_buffers* buffers
   return NULL;
 }
 
-PyObject* pydcp_gather(dcp_communicator* communicator, PyObject* data, int root,
-                       long long timeout_ms) {
+/* A call that every rank gives one buffer to. `run` is made without the GIL. */
+typedef struct shared_call {
+  dcp_communicator* communicator;
+  int root;
+  int64_t timeout_ms;
+  dcp_status (*run)(const struct shared_call* call, const void* data, size_t size,
+                    dcp_buffers** out, dcp_error** error);
+} shared_call;
+
+static PyObject* share(const shared_call* call, PyObject* data) {
   Py_buffer view;
   if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return NULL;
-  dcp_buffers* all = NULL;
+  dcp_buffers* out = NULL;
   dcp_error* error = NULL;
   dcp_status status;
   Py_BEGIN_ALLOW_THREADS;
-  status = dcp_communicator_gather(communicator, view.buf, (size_t)view.len, root, timeout_ms, &all,
-                                   &error);
+  status = call->run(call, view.buf, (size_t)view.len, &out, &error);
   Py_END_ALLOW_THREADS;
   PyBuffer_Release(&view);
-  return ended(status, error, all);
+  return ended(status, error, out);
 }
 
-PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return NULL;
-  dcp_buffers* all = NULL;
-  dcp_error* error = NULL;
-  dcp_status status;
-  Py_BEGIN_ALLOW_THREADS;
-  status = dcp_communicator_all_gather(communicator, view.buf, (size_t)view.len, timeout_ms, &all,
-                                       &error);
-  Py_END_ALLOW_THREADS;
-  PyBuffer_Release(&view);
-  return ended(status, error, all);
+static dcp_status run_gather(const shared_call* call, const void* data, size_t size,
+                             dcp_buffers** out, dcp_error** error) {
+  return dcp_communicator_gather(call->communicator, data, size, call->root, call->timeout_ms, out,
+                                 error);
+}
+
+static dcp_status run_broadcast(const shared_call* call, const void* data, size_t size,
+                                dcp_buffers** out, dcp_error** error) {
+  return dcp_communicator_broadcast(call->communicator, data, size, call->root, call->timeout_ms,
+                                    out, error);
+}
+
+static dcp_status run_all_gather(const shared_call* call, const void* data, size_t size,
+                                 dcp_buffers** out, dcp_error** error) {
+  return dcp_communicator_all_gather(call->communicator, data, size, call->timeout_ms, out, error);
+}
+
+PyObject* pydcp_gather(dcp_communicator* communicator, PyObject* data, int root,
+                       long long timeout_ms) {
+  const shared_call call = {communicator, root, timeout_ms, run_gather};
+  return share(&call, data);
 }
 
 PyObject* pydcp_broadcast(dcp_communicator* communicator, PyObject* data, int root,
                           long long timeout_ms) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return NULL;
-  dcp_buffers* same = NULL;
-  dcp_error* error = NULL;
-  dcp_status status;
-  Py_BEGIN_ALLOW_THREADS;
-  status = dcp_communicator_broadcast(communicator, view.buf, (size_t)view.len, root, timeout_ms,
-                                      &same, &error);
-  Py_END_ALLOW_THREADS;
-  PyBuffer_Release(&view);
-  return ended(status, error, same);
+  const shared_call call = {communicator, root, timeout_ms, run_broadcast};
+  return share(&call, data);
+}
+
+PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms) {
+  const shared_call call = {communicator, 0, timeout_ms, run_all_gather};
+  return share(&call, data);
 }
 
 PyObject* pydcp_scatter(dcp_communicator* communicator, PyObject* parts, int root,

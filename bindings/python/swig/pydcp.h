@@ -121,6 +121,10 @@ int pydcp_view_of(PyObject* array, dcp_tensor_view* view, int64_t* shape, int64_
 
 /* ---- tables.c ---- */
 
+/* The `destroy` of a table whose user_data is a Python object: takes the GIL, drops one reference.
+ */
+void pydcp_drop(void* object);
+
 dcp_storage* pydcp_storage(PyObject* object, const char* location);
 PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char* version,
                               PyObject* object);

@@ -4,7 +4,7 @@
 
 #include "pydcp.h"
 
-static void drop(void* user_data) {
+void pydcp_drop(void* user_data) {
   PyGILState_STATE state;
   if (!pydcp_enter(&state)) return; /* leaked: the interpreter is going away anyway */
   Py_DECREF((PyObject*)user_data);
@@ -212,7 +212,7 @@ dcp_storage* pydcp_storage(PyObject* object, const char* location) {
   table.remove = storage_remove;
   table.list = storage_list;
   table.sync_folder = storage_sync_folder;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_storage* storage = NULL;
   dcp_error* error = NULL;
   Py_INCREF(object);
@@ -297,7 +297,7 @@ static dcp_status transform_finish(void* self, void* stream, dcp_byte_sink write
 
 static void transform_end(void* self, void* stream) {
   (void)self;
-  if (stream != NULL) drop(stream);
+  if (stream != NULL) pydcp_drop(stream);
 }
 
 PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char* version,
@@ -308,7 +308,7 @@ PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char
   table.push = transform_push;
   table.finish = transform_finish;
   table.end = transform_end;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_error* error = NULL;
   Py_INCREF(object);
   dcp_status status = dcp_context_add_transform(context, name, version, &table, object, &error);
@@ -337,7 +337,7 @@ PyObject* pydcp_set_progress(dcp_context* context, PyObject* callable) {
   dcp_progress_table table = {0};
   table.struct_size = sizeof table;
   table.update = progress_update;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_error* error = NULL;
   int none = callable == Py_None;
   if (!none) Py_INCREF(callable);
@@ -364,7 +364,7 @@ PyObject* pydcp_set_log(dcp_context* context, PyObject* callable) {
   dcp_log_table table = {0};
   table.struct_size = sizeof table;
   table.log = log_line;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_error* error = NULL;
   int none = callable == Py_None;
   if (!none) Py_INCREF(callable);
@@ -391,7 +391,7 @@ PyObject* pydcp_on_done(dcp_future* future, PyObject* callable) {
   dcp_status status;
   Py_INCREF(callable);
   PyThreadState* thread = PyEval_SaveThread();
-  status = dcp_future_on_done(future, future_done, callable, drop, &error);
+  status = dcp_future_on_done(future, future_done, callable, pydcp_drop, &error);
   PyEval_RestoreThread(thread);
   if (status != DCP_OK) {
     pydcp_raise(status, error, NULL);
@@ -437,7 +437,7 @@ PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_canc
   dcp_verify_table table = {0};
   table.struct_size = sizeof table;
   table.on_damage = verify_damage;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   int none = on_damage == Py_None;
   dcp_verify_report* report = NULL;
   dcp_error* error = NULL;
