@@ -37,8 +37,8 @@ void RankWriter::Close() {
   hook_.reset();
 }
 
-Status RankWriter::Write(Store& store, const Value& state, const ValuePtr& extra,
-                         CancelToken cancel) {
+Result<uint64_t> RankWriter::Write(Store& store, const Value& state, const ValuePtr& extra,
+                                   CancelToken cancel) {
   std::shared_ptr<Barrier> barrier;
   std::shared_ptr<CommitHook> hook;
   {
@@ -48,22 +48,29 @@ Status RankWriter::Write(Store& store, const Value& state, const ValuePtr& extra
     hook = hook_;
   }
   const std::string path(store.location());
-  if (Status status = WriteFile(store, state, cancel); !status.ok()) return InStep(status, "write");
+  Result<uint64_t> written = WriteFile(store, state, cancel);
+  if (!written.ok()) return InStep(written.status(), "write");
   if (hook != nullptr) {
     if (Status status = hook->PreCommit(path, extra); !status.ok()) {
       return InStep(status, "pre_commit");
     }
   }
   if (barrier != nullptr) {
-    const Status status = ExecuteInTime(std::move(barrier), Silence(options_.barrier_timeout_ms));
+    const Status status =
+        ExecuteInTime(std::move(barrier), Silence(options_.barrier_timeout_ms), cancel);
     if (!status.ok()) return InStep(status, "barrier");
   }
-  if (hook == nullptr) return Status::Ok();
-  return InStep(hook->PostCommit(path, extra), "post_commit");
+  if (hook != nullptr) {
+    if (Status status = hook->PostCommit(path, extra); !status.ok()) {
+      return InStep(status, "post_commit");
+    }
+  }
+  return written;
 }
 
 // Under another name until it is whole, and then renamed over the older one.
-Status RankWriter::WriteFile(Store& store, const Value& state, const CancelToken& cancel) const {
+Result<uint64_t> RankWriter::WriteFile(Store& store, const Value& state,
+                                       const CancelToken& cancel) const {
   const std::string name = RankFileName(options_.rank);
   const std::string temporary = name + ".tmp";
   Progress progress(engine_->progress.get(), cancel);
@@ -85,7 +92,8 @@ Status RankWriter::WriteFile(Store& store, const Value& state, const CancelToken
     return renamed;
   }
   if (options_.durable) DCP_RETURN_IF_ERROR(store.SyncFolder());
-  return progress.End();
+  DCP_RETURN_IF_ERROR(progress.End());
+  return written->bytes;
 }
 
 }  // namespace dcp

@@ -77,8 +77,7 @@ std::string HooksAndBarrierInOrder() {
   // What fails ends it.
   hook->lines.clear();
   barrier->outcome = Status(Code::kTimeout, "rank 3 did not come");
-  Status status = (*writer)->Write(store, *State(2), nullptr);
-  CHECK_CODE(status, Code::kTimeout);
+  CHECK_CODE((*writer)->Write(store, *State(2), nullptr), Code::kTimeout);
   CHECK_THAT((hook->lines == Lines{"pre " + at + " -", "barrier 300000"}));
   hook->lines.clear();
   hook->fail_pre = Status(Code::kCallback, "no");
@@ -163,7 +162,7 @@ std::string RanksThatDoNotComeAreNamed() {
       options.barrier_timeout_ms = 1000;
       auto barrier = NewCommunicatorBarrier(std::shared_ptr<Communicator>(std::move(comms[i])));
       auto writer = RankWriter::New(options, barrier, hooks[i], kEngine);
-      statuses[i] = (*writer)->Write(*store, *State(1), nullptr);
+      statuses[i] = (*writer)->Write(*store, *State(1), nullptr).status();
     });
   }
   for (std::thread& thread : threads) thread.join();
