@@ -33,12 +33,6 @@ static dcp_status give_all(PyObject* result, const char* name, dcp_buffer_sink g
   return failed ? pydcp_fail(name, 0, error) : DCP_OK;
 }
 
-/* Seconds; None when there is no end. */
-static PyObject* seconds(int64_t timeout_ms) {
-  if (timeout_ms < 0) Py_RETURN_NONE;
-  return PyFloat_FromDouble((double)timeout_ms / 1000.0);
-}
-
 static PyObject* bytes_of(const void* data, size_t size) {
   return PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
 }
@@ -49,7 +43,7 @@ static dcp_status on_gather(void* self, const void* data, size_t size, int32_t r
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "gather", "NiN", bytes_of(data, size), (int)root,
-                                         seconds(timeout_ms));
+                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = DCP_OK;
   if (result == Py_None) { /* as elsewhere than on the root */
     Py_DECREF(result);
@@ -82,7 +76,7 @@ static dcp_status on_scatter(void* self, const dcp_buffer* parts, int32_t root, 
   Py_XDECREF(count);
   PyObject* result = list == NULL ? NULL
                                   : PyObject_CallMethod(self, "scatter", "NiN", list, (int)root,
-                                                        seconds(timeout_ms));
+                                                        pydcp_seconds_out(timeout_ms));
   dcp_status status = give_one(result, "scatter", give, sink, error);
   pydcp_leave(gil);
   return status;
@@ -94,7 +88,7 @@ static dcp_status on_broadcast(void* self, const void* data, size_t size, int32_
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "broadcast", "NiN", bytes_of(data, size), (int)root,
-                                         seconds(timeout_ms));
+                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = give_one(result, "broadcast", give, sink, error);
   pydcp_leave(gil);
   return status;
@@ -104,8 +98,8 @@ static dcp_status on_all_gather(void* self, const void* data, size_t size, int64
                                 dcp_buffer_sink give, void* sink, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject* result =
-      PyObject_CallMethod(self, "all_gather", "NN", bytes_of(data, size), seconds(timeout_ms));
+  PyObject* result = PyObject_CallMethod(self, "all_gather", "NN", bytes_of(data, size),
+                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = give_all(result, "all_gather", give, sink, error);
   pydcp_leave(gil);
   return status;
@@ -114,9 +108,8 @@ static dcp_status on_all_gather(void* self, const void* data, size_t size, int64
 static dcp_status on_barrier(void* self, int64_t timeout_ms, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject* result = PyObject_CallMethod(self, "barrier", "N", seconds(timeout_ms));
-  dcp_status status = result != NULL ? DCP_OK : pydcp_fail("barrier", 0, error);
-  Py_XDECREF(result);
+  PyObject* result = PyObject_CallMethod(self, "barrier", "N", pydcp_seconds_out(timeout_ms));
+  dcp_status status = pydcp_settle(result, "barrier", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -124,7 +117,8 @@ static dcp_status on_barrier(void* self, int64_t timeout_ms, dcp_error** error) 
 static void on_still_here(void* self, int32_t root, int64_t timeout_ms) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject* result = PyObject_CallMethod(self, "still_here", "iN", (int)root, seconds(timeout_ms));
+  PyObject* result =
+      PyObject_CallMethod(self, "still_here", "iN", (int)root, pydcp_seconds_out(timeout_ms));
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   pydcp_leave(gil);
