@@ -299,8 +299,8 @@ def test_what_does_not_fit(tmp_path: pathlib.Path) -> None:
             r"tensor size=torch.Size\(\[10, 5\]\) dtype=torch.float32 for key model.weight",
         ),
         ({"model": {"bias": np.zeros(5, np.float32)}}, "for key model.bias"),
-        ({"epoch": "five"}, "Target value epoch is set to str, but source value is int"),
-        ({"model": [1]}, "Target value model is set to list, but source value is dict"),
+        ({"epoch": "five"}, "Target value epoch is set to <class 'str'>, but source value is <class 'int'>"),
+        ({"model": [1]}, "Target value model is set to <class 'list'>, but source value is <class 'dict'>"),
     ]
     for target, message in cases:
         with pytest.raises(RuntimeError, match=message) as caught:

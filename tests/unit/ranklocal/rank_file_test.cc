@@ -207,7 +207,8 @@ std::string IntoATarget() {
   refused = ReadRankFileInto(*store, 0, DictOf({{"epoch", Value::String("five")}}));
   CHECK_CODE(refused, Code::kMismatch);
   CHECK_THAT(refused.status().message().find(
-                 "Target value epoch is set to str, but source value is int") != std::string::npos);
+                 "Target value epoch is set to <class 'str'>, but source value is <class 'int'>") !=
+             std::string::npos);
   return {};
 }
 
