@@ -177,7 +177,7 @@ def outcome(read):
         {"model": collections.OrderedDict(weight=torch.zeros(5, 10, dtype=torch.float64))},
         {"model": {"weight": torch.zeros(5, 10)}},
         {"model": collections.OrderedDict(weight=3)},
-        {"views": collections.OrderedDict(empty=None)},
+        {"views": collections.OrderedDict(rows=None)},
         {"epoch": "five"},
         {"list": {"a": 1}},
         {"list": [None, {"x": None}, 7, None]},
