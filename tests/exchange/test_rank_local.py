@@ -3,6 +3,9 @@
 import collections
 import os
 import random
+import socket
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -296,3 +299,67 @@ def test_default_rank_info(tmp_path):
         assert os.listdir(tmp_path / "c") == ["checkpoint_0.pt"]
     finally:
         dist.destroy_process_group()
+
+
+RANK = """
+import sys
+import torch.distributed as dist
+import libdcp
+
+type_, rank, size, port, where, absent = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5], int(sys.argv[6])
+if type_ == "dist_barrier":
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    arguments = {}
+else:
+    arguments = dict(
+        global_rank=rank, global_world_size=size, barrier_prefix="checkpoint",
+        timeout_barrier_init_secs=60, use_checkpoint_barrier_tcpstore_libuv=True,
+        tcpstore_port=port, master_address="127.0.0.1", timeout_secs=60,
+    )
+config = libdcp.CheckpointerConfig(
+    libdcp.CheckpointWriterConfig(60 if absent < 0 else 2), libdcp.BarrierConfig(type_, arguments)
+)
+checkpointer = libdcp.make_async_checkpointer(config, libdcp.RankInfo(rank, size))
+if rank != absent:
+    for step in range(1 if absent >= 0 else 3):
+        try:
+            checkpointer.save(where, {"rank": rank, "step": step}).result()
+        except libdcp.TimeoutError as error:
+            print("timed out", [failure.rank for failure in error.failures])
+        else:
+            print("met", step)
+print("done", flush=True)
+sys.stdin.read()  # until all are done: rank 0 hosts the store
+"""
+
+
+@pytest.mark.parametrize("absent", [-1, 2])
+@pytest.mark.parametrize("barrier_type", ["dist_barrier", "tcp_store"])
+def test_barriers_of_torch_by_name(tmp_path, barrier_type, absent):
+    pytest.importorskip("libdcp.torch")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = tmp_path / "rank.py"
+    script.write_text(RANK)
+    where = tmp_path / "checkpoint"
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, script, barrier_type, str(rank), "3", str(port), where, str(absent)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for rank in range(3)
+    ]
+    said = [[] for _ in ranks]
+    for rank, lines in zip(ranks, said):
+        for line in rank.stdout:
+            if line == "done\n":
+                break
+            lines.append(line.strip())
+    for rank in ranks:
+        rank.stdin.close()
+    assert [rank.wait(60) for rank in ranks] == [0, 0, 0]
+    met = ["met 0", "met 1", "met 2"] if absent < 0 else ["timed out [2]"]
+    assert said == [[] if rank == absent else met for rank in range(3)]
+    for rank in range(3):
+        assert (where / f"checkpoint_{rank}.pt").exists() == (rank != absent)

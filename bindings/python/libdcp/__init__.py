@@ -74,6 +74,7 @@ from ._rank_local import (  # noqa: E402
 from ._report import Damage, LoadReport, SaveReport, VerifyReport  # noqa: E402
 from ._save import async_save, save  # noqa: E402
 from ._storage import FileStorage, MemoryStorage, Storage  # noqa: E402
+from ._torch_barriers import DistBarrier, TCPStoreBarrier  # noqa: E402
 from ._transform import Transform  # noqa: E402
 from ._types import (  # noqa: E402
     Constructed,
@@ -116,6 +117,7 @@ __all__ = [
     "DType",
     "Damage",
     "Device",
+    "DistBarrier",
     "Entry",
     "Error",
     "FileStorage",
@@ -150,6 +152,7 @@ __all__ = [
     "Size",
     "StateMismatchError",
     "Storage",
+    "TCPStoreBarrier",
     "TimeoutError",
     "Transform",
     "UnsupportedError",

@@ -109,8 +109,9 @@ def register_barrier(barrier_class: B) -> B:
 class BarrierConfig:
     """A barrier by the name of its type and the arguments of its class; None is no barrier.
 
-    Besides the registered ones there are "single", one rank without arguments, and "local", ranks
-    that are threads of this process: ``group``, ``global_rank`` and ``global_world_size``.
+    Besides the registered ones, among them upstream's "dist_barrier" and "tcp_store" with their own
+    arguments, there are "single", one rank without arguments, and "local", ranks that are threads of
+    this process: ``group``, ``global_rank`` and ``global_world_size``.
     """
 
     barrier_type: str | None = None
