@@ -36,6 +36,15 @@ Status Guarded(Barrier& barrier, Silence timeout) {
   }
 }
 
+// Null when it is not waited for any longer.
+const Status* AwaitEnd(const Completion<Status>& outcome, Deadline end, const CancelToken& cancel) {
+  for (;;) {
+    const Deadline look = Deadline::After(kLook);
+    const Status* const status = outcome.Wait(look.at() < end.at() ? look : end);
+    if (status != nullptr || cancel.cancelled() || end.passed()) return status;
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Barrier> NewCommunicatorBarrier(std::shared_ptr<Communicator> comm) {
@@ -49,26 +58,26 @@ Status ExecuteInTime(std::shared_ptr<Barrier> barrier, Silence timeout, const Ca
   const Deadline end =
       timeout.count() < 0 ? Deadline::Never() : Deadline::After(barrier->Longest(timeout) + kGrace);
   auto outcome = std::make_shared<Completion<Status>>();
+  std::thread thread;
   try {
-    std::thread([outcome, barrier, timeout]() mutable {
+    thread = std::thread([outcome, barrier, timeout]() mutable {
       Status status = Guarded(*barrier, timeout);
       barrier->executing_ = false;
       barrier.reset();
       outcome->End(std::move(status));
-    }).detach();
+    });
   } catch (const std::system_error& problem) {
     barrier->executing_ = false;
     return Error(Code::kOutOfMemory, "no thread for a barrier: {}", problem.what());
   }
-  for (;;) {
-    const Deadline look = Deadline::After(kLook);
-    const Status* status = outcome->Wait(look.at() < end.at() ? look : end);
-    if (status != nullptr) return *status;
-    DCP_RETURN_IF_ERROR(cancel.Check());
-    if (!end.passed()) continue;
-    return Error(Code::kTimeout, "the barrier has not ended after {} s, and is left behind",
-                 static_cast<double>(timeout.count()) / 1000);
+  if (const Status* const status = AwaitEnd(*outcome, end, cancel); status != nullptr) {
+    thread.join();  // with it goes what it held
+    return *status;
   }
+  thread.detach();
+  DCP_RETURN_IF_ERROR(cancel.Check());
+  return Error(Code::kTimeout, "the barrier has not ended after {} s, and is left behind",
+               static_cast<double>(timeout.count()) / 1000);
 }
 
 }  // namespace dcp

@@ -24,7 +24,9 @@ static void note(recorder* r, const char* what) {
   snprintf(r->lines + strlen(r->lines), sizeof r->lines - strlen(r->lines), "%s ", what);
 }
 
-static void release_payload(void* payload) { ++((recorder*)payload)->released; }
+static void release_payload(void* payload) {
+  __atomic_add_fetch(&((recorder*)payload)->released, 1, __ATOMIC_SEQ_CST);
+}
 
 static dcp_status outcome(recorder* r, const char* call, dcp_error** error) {
   if (r->fail == NULL || strcmp(r->fail, call) != 0) return DCP_OK;
@@ -459,7 +461,7 @@ static void checkpointers_save_and_load(void** unused) {
 }
 
 static void failures_in_the_background_are_told(void** unused) {
-  recorder r = {0};
+  static recorder r; /* the saves' threads may let go of the payload after close */
   float data[12];
   dcp_storage *storage = NULL, *untouched = NULL;
   dcp_checkpointer* checkpointer = checkpointer_of(&r, 1);

@@ -333,8 +333,7 @@ sys.stdin.read()  # until all are done: rank 0 hosts the store
 """
 
 
-@pytest.mark.parametrize("absent", [-1, 2])
-@pytest.mark.parametrize("barrier_type", ["dist_barrier", "tcp_store"])
+@pytest.mark.parametrize("barrier_type,absent", [("dist_barrier", -1), ("tcp_store", 2)])
 def test_barriers_of_torch_by_name(tmp_path, barrier_type, absent):
     pytest.importorskip("libdcp.torch")
     with socket.socket() as free:

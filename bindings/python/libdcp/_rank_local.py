@@ -112,6 +112,7 @@ class RankWriter:
         options, _handles = _writer_options(
             rank, world_size, barrier, commit_hook, barrier_timeout, durable
         )
+        self._barrier = barrier  # which may hold what it needs: a store's server
         self._native = raw.dcp_rank_writer_new(context and context._native, options)
 
     def write(self, path: Where, state_dict: Any, **kwargs: Any) -> None:
@@ -124,6 +125,7 @@ class RankWriter:
     def close(self) -> None:
         """Lets go of barrier and hook; writes then fail. Again and again."""
         raw.dcp_rank_writer_close(self._native)
+        self._barrier = None
 
     def __enter__(self) -> "RankWriter":
         return self
@@ -212,6 +214,7 @@ class Checkpointer:
         options = raw.dcp_checkpointer_options()
         options.asynchronous = int(self._asynchronous)
         self._timeout = barrier_timeout
+        self._barrier = barrier  # as in RankWriter
         self._native = raw.dcp_checkpointer_new(context and context._native, writer, options)
 
     def _save(self, storage: Any, state_dict: Any, kwargs: dict[str, Any]) -> Any:
@@ -238,6 +241,7 @@ class Checkpointer:
     def close(self) -> None:
         """Saves then fail, loads do not. Again and again."""
         raw.dcp_checkpointer_close(self._native, -1)
+        self._barrier = None
 
     def __enter__(self) -> "Checkpointer":
         return self
@@ -273,6 +277,7 @@ class AsyncCheckpointer(Checkpointer):
         Its error, if it failed and no save has told so. Again and again."""
         wait = -1 if timeout is None else max(0, int(timeout * 1000))
         blocking(lambda: raw.dcp_checkpointer_close(self._native, wait), lambda: None)
+        self._barrier = None
 
 
 # ---- builders, as upstream's ----
