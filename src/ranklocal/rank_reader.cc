@@ -137,6 +137,12 @@ class Merge {
       return Error(Code::kInvalidArgument, "{} is read-only memory and cannot be loaded into",
                    PrintableName(path));
     }
+    if (!to.device.is_cpu()) {
+      return Error(Code::kUnsupported,
+                   "{} lies on device {}:{} (DLPack's numbers): load it to host memory first",
+                   PrintableName(path), to.device.type, to.device.index)
+          .WithDetail("tensor", PrintableName(path));
+    }
     fills_.push_back({path, from, to});
     return target;
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ranklocal/rank_file.h"
+#include "staging/stage.h"
 #include "writer/writer.h"
 
 namespace dcp {
@@ -74,11 +75,15 @@ Result<uint64_t> RankWriter::WriteFile(Store& store, const Value& state,
   const std::string name = RankFileName(options_.rank);
   const std::string temporary = name + ".tmp";
   Progress progress(engine_->progress.get(), cancel);
+  ValuePtr on_host;  // objects are written from host memory
+  if (HoldsDeviceTensors(state)) {
+    DCP_ASSIGN_OR_RETURN(on_host, Stage(state, *engine_, &progress));
+  }
   DCP_RETURN_IF_ERROR(progress.Begin(ProgressPhase::kWrite, 0, 1));
   DCP_RETURN_IF_ERROR(store.MakeRoot());
   WriteJob job;
   job.name = name;
-  job.object = &state;
+  job.object = on_host == nullptr ? &state : on_host.get();
   WriterOptions writer;
   writer.durable = options_.durable;
   writer.pool = engine_->PoolOrNew();

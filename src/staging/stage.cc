@@ -1,5 +1,6 @@
 #include "staging/stage.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <unordered_map>
@@ -266,6 +267,12 @@ Result<ValuePtr> Stage(const Value& state, const Engine& engine, Progress* progr
   }));
   if (progress != nullptr) DCP_RETURN_IF_ERROR(progress->End());
   return Rebuild(walk, layout, std::move(arena)).Run();
+}
+
+bool HoldsDeviceTensors(const Value& state) {
+  const Walk walk(state);
+  return std::any_of(walk.tensors.begin(), walk.tensors.end(),
+                     [](const Tensor* tensor) { return !tensor->device.is_cpu(); });
 }
 
 }  // namespace dcp

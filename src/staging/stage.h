@@ -17,6 +17,9 @@ namespace dcp {
 Result<ValuePtr> Stage(const Value& state, const Engine& engine, Progress* progress,
                        ArenaKeeper* keeper = nullptr);
 
+// Whether a tensor of `state` lies elsewhere than in host memory.
+bool HoldsDeviceTensors(const Value& state);
+
 }  // namespace dcp
 
 #endif  // DCP_STAGING_STAGE_H_
