@@ -1044,11 +1044,11 @@ typedef struct dcp_rank_writer dcp_rank_writer;
 DCP_API dcp_status dcp_rank_writer_new(dcp_context *context, const dcp_rank_writer_options *options,
                                        dcp_rank_writer **out, dcp_error **error);
 /** Writes `state`, any value, in this order: the file, under another name until it is whole, so
- * that an older one stays until then; pre_commit; the barrier; post_commit. The first that fails is
- * the error, and nothing after it is done; detail "step" is "write", "pre_commit", "barrier" or
- *  "post_commit". Tensors on devices are copied to the host first. Ranks that did not come to the
- * barrier are named (dcp_error_rank_failure). `extra` (for the hook), `cancel` and `report` may be
- * NULL, else *report is [owned]; its save id is "". */
+ *  that an older one stays until then; pre_commit; the barrier; post_commit. The first that fails
+ *  is the error, and nothing after it is done; detail "step" is "write", "pre_commit", "barrier"
+ *  or "post_commit". Tensors on devices are copied to the host first. Ranks that did not come to
+ *  the barrier are named (dcp_error_rank_failure). `extra` (for the hook), `cancel` and `report`
+ *  may be NULL, else *report is [owned]; its save id is "". */
 DCP_API dcp_status dcp_rank_writer_write(dcp_rank_writer *writer, dcp_storage *storage,
                                          const dcp_value *state, const dcp_value *extra,
                                          dcp_cancel *cancel, dcp_save_report **report,
@@ -1067,13 +1067,13 @@ typedef struct dcp_rank_reader dcp_rank_reader;
 DCP_API dcp_status dcp_rank_reader_new(int32_t rank, int32_t world_size, dcp_rank_reader **out,
                                        dcp_error **error);
 /** `target` NULL: the whole file. Else only what `target` has, as upstream: dicts by the target's
- *  keys, lists by their places, a NONE takes whatever is there; what the file lacks stays as it is,
- *  and its key ("model.weight") is in *missing. Tensors are filled in place, whatever their
+ *  keys, lists by their places, a NONE takes whatever is there; what the file lacks stays as it
+ *  is, and its key ("model.weight") is in *missing. Tensors are filled in place, whatever their
  *  strides, in the file and in the target; storages that no tensor needs are not read. *out is the
- *  target with the values that were read, *missing a LIST of STRING, both [owned]; `missing` may be
- *  NULL. DCP_NOT_FOUND without a file; DCP_MISMATCH for a value of another type, or a tensor of
+ *  target with the values that were read, *missing a LIST of STRING, both [owned]; `missing` may
+ *  be NULL. DCP_NOT_FOUND without a file; DCP_MISMATCH for a value of another type, or a tensor of
  *  another size or dtype; DCP_UNSUPPORTED for a target that is not in host memory. Every CRC32 of
- * what is read is checked. After an error tensors may be partly filled. */
+ *  what is read is checked. After an error tensors may be partly filled. */
 DCP_API dcp_status dcp_rank_reader_read(const dcp_rank_reader *reader, const dcp_storage *storage,
                                         const dcp_value *target, dcp_value **out,
                                         dcp_value **missing, dcp_error **error);
