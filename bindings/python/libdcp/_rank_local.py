@@ -213,7 +213,8 @@ class Checkpointer:
         )
         options = raw.dcp_checkpointer_options()
         options.asynchronous = int(self._asynchronous)
-        self._timeout = barrier_timeout
+        # What an interpreter that exits gives a save that is under way: it also writes.
+        self._patience = None if barrier_timeout is None else max(barrier_timeout, 600.0)
         self._barrier = barrier  # as in RankWriter
         self._native = raw.dcp_checkpointer_new(context and context._native, writer, options)
 
@@ -265,7 +266,7 @@ class AsyncCheckpointer(Checkpointer):
         storage = native_storage(path)
         native = self._save(storage, state_dict, kwargs)
         return Future(
-            native, raw.dcp_storage_location(storage), self._timeout, (self, storage, path)
+            native, raw.dcp_storage_location(storage), self._patience, (self, storage, path)
         )
 
     def release_staging(self) -> None:

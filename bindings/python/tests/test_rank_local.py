@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import pathlib
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -414,6 +416,36 @@ def test_async_ranks(tmp_path: pathlib.Path) -> None:
     assert on_ranks(libdcp.local_communicators(4), save) == [
         [{"rank": rank, "step": step} for step in range(3)] for rank in range(4)
     ]
+
+
+EXIT = """
+import sys, threading
+import numpy as np
+import libdcp
+
+class Deaf(libdcp.Barrier):
+    def execute_barrier(self, timeout):
+        threading.Event().wait()
+
+where = sys.argv[1]
+if sys.argv[2] == "saving":
+    libdcp.AsyncCheckpointer().save(where, {"a": np.arange(3_000_000)})
+else:
+    try:
+        libdcp.RankWriter(barrier=Deaf(), barrier_timeout=0.1).write(where, {"a": 1})
+    except libdcp.TimeoutError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("what", ["saving", "left behind"])
+def test_exits(what: str, tmp_path: pathlib.Path, child_env: dict[str, str]) -> None:
+    """An interpreter that exits waits for a save, and not for a barrier that was left behind."""
+    child = [sys.executable, "-c", EXIT, str(tmp_path), what]
+    done = subprocess.run(child, env=child_env, timeout=120, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    read, _ = libdcp.RankReader().read(tmp_path)
+    assert np.array_equal(read["a"], np.arange(3_000_000)) if what == "saving" else read["a"] == 1
 
 
 # ---- by name ----
