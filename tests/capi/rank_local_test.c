@@ -398,6 +398,7 @@ static void into_a_target(void** unused) {
         dcp_rank_reader_read(reader, storage, target, &out, &missing, &error));
   assert_null(out);
   assert_null(missing);
+  dcp_rank_reader_free(reader);
   FAILS(DCP_INVALID_ARGUMENT, "rank 3 of 3", dcp_rank_reader_new(3, 3, &reader, &error));
   dcp_value_free(target);
   dcp_state_dict_free(wrong);
