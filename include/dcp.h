@@ -1253,6 +1253,181 @@ DCP_API dcp_status dcp_checkpoint_copy(dcp_checkpoint *checkpoint, dcp_storage *
                                        const dcp_save_options *options, dcp_save_report **report,
                                        dcp_error **error);
 
+/* ---- rank-local checkpoints -------------------------------------------------------------------
+ */
+
+/* Each rank writes its state as one file, `checkpoint_{rank}.pt`, that torch.load reads with its
+ * defaults; nothing is planned, and no rank sees another's tensors. What upstream keeps in
+ * torch.distributed.checkpoint._experimental: docs/rank_local.md tells the differences. */
+
+/** Where the ranks of a save meet when each has written its file. Executed by one call at a time;
+ *  otherwise [any]. */
+typedef struct dcp_barrier dcp_barrier;
+
+/** Of a group's ranks; those that do not come are named. The communicator is counted, and is used
+ *  while the barrier executes. */
+DCP_API dcp_status dcp_barrier_from_communicator(dcp_communicator *communicator, dcp_barrier **out,
+                                                 dcp_error **error);
+
+typedef struct dcp_barrier_table {
+  uint64_t struct_size;
+  /** must. Returns DCP_OK when every rank has come. DCP_TIMEOUT after `timeout_ms` (negative: no
+   *  end), with dcp_error_add_rank_failure for the ranks that are known to be missing. One call at
+   *  a time, on any thread. */
+  dcp_status (*execute)(void *user_data, int64_t timeout_ms, dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_barrier_table;
+DCP_API dcp_status dcp_barrier_new(const dcp_barrier_table *table, void *user_data,
+                                   dcp_barrier **out, dcp_error **error);
+
+/** Makes barriers of one type, for dcp_barrier_from_config(). */
+typedef struct dcp_barrier_factory_table {
+  uint64_t struct_size;
+  /** must. `arguments` is a DICT or NULL, [borrowed] during the call. *out becomes a new barrier,
+   *  [taken] by the library. Several calls at a time. */
+  dcp_status (*make)(void *user_data, const dcp_value *arguments, dcp_barrier **out,
+                     dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_barrier_factory_table;
+/** Adds a type of barrier to this context. DCP_ALREADY_EXISTS for a name that is taken, those that
+ *  are built in included. */
+DCP_API dcp_status dcp_context_register_barrier(dcp_context *context, const char *type,
+                                                const dcp_barrier_factory_table *table,
+                                                void *user_data, dcp_error **error);
+/** A barrier by the name of its type: one that was registered with `context` (may be NULL), or
+ *
+ *    "single"  of one rank; without arguments
+ *    "local"   of ranks that are threads of this process and share `context`: "group" (STRING),
+ *              "global_rank" and "global_world_size" (INT). A group's name is free again when each
+ *              of its ranks has got its barrier.
+ *
+ *  `type` NULL gives NULL, no barrier, as upstream. `arguments` is a DICT or NULL. An unknown type
+ *  is DCP_INVALID_ARGUMENT. *out is [owned]. */
+DCP_API dcp_status dcp_barrier_from_config(dcp_context *context, const char *type,
+                                           const dcp_value *arguments, dcp_barrier **out,
+                                           dcp_error **error);
+/** Waits for all ranks. The timeout holds whatever the barrier does: one that goes on for half a
+ *  second longer is left behind on a thread of its own, and fails with DCP_TIMEOUT until that call
+ *  has ended. A communicator's rank waits for `timeout_ms` for the others, and as long again to
+ *  hear from the rank that counts them. `cancel` may be NULL. */
+DCP_API dcp_status dcp_barrier_execute(dcp_barrier *barrier, int64_t timeout_ms, dcp_cancel *cancel,
+                                       dcp_error **error);
+DCP_API void dcp_barrier_free(dcp_barrier *barrier);
+
+/** What the host does around a commit. */
+typedef struct dcp_commit_hook dcp_commit_hook;
+
+/** Members are called on the thread that writes, one at a time per writer. `path` is the storage's
+ *  location; `extra` is what the write was given, or NULL; both [borrowed] during the call. */
+typedef struct dcp_commit_hook_table {
+  uint64_t struct_size;
+  /** may. This rank's file is whole and, unless the options say otherwise, durable. A failure ends
+   *  the write: this rank does not come to the barrier. */
+  dcp_status (*pre_commit)(void *user_data, const char *path, const dcp_value *extra,
+                           dcp_error **error);
+  /** may. Every rank has come to the barrier. */
+  dcp_status (*post_commit)(void *user_data, const char *path, const dcp_value *extra,
+                            dcp_error **error);
+  void (*destroy)(void *user_data); /**< may */
+} dcp_commit_hook_table;
+DCP_API dcp_status dcp_commit_hook_new(const dcp_commit_hook_table *table, void *user_data,
+                                       dcp_commit_hook **out, dcp_error **error);
+DCP_API void dcp_commit_hook_free(dcp_commit_hook *hook);
+
+typedef struct dcp_rank_writer_options {
+  uint32_t struct_size;
+  int32_t rank;                 /**< 0: this process, in the file's name */
+  int32_t world_size;           /**< 1 */
+  int32_t durable;              /**< 1: before pre_commit the file survives a power cut */
+  double barrier_timeout_secs;  /**< 600: upstream's write_barrier_timeout_secs; negative: no end */
+  dcp_barrier *barrier;         /**< NULL: the ranks do not wait for each other. Counted */
+  dcp_commit_hook *commit_hook; /**< NULL. Counted */
+} dcp_rank_writer_options;
+DCP_API void dcp_rank_writer_options_init(dcp_rank_writer_options *options, size_t struct_size);
+
+/** Writes a rank's files. [serial], but for close. */
+typedef struct dcp_rank_writer dcp_rank_writer;
+
+/** `context` may be NULL. Counted. */
+DCP_API dcp_status dcp_rank_writer_new(dcp_context *context, const dcp_rank_writer_options *options,
+                                       dcp_rank_writer **out, dcp_error **error);
+/** Writes `state`, any value, in this order: the file, under another name until it is whole, so
+ *  that an older one stays until then; pre_commit; the barrier; post_commit. The first that fails
+ *  is the error, and nothing after it is done; detail "step" is "write", "pre_commit", "barrier"
+ *  or "post_commit". Tensors on devices are copied to the host first. Ranks that did not come to
+ *  the barrier are named (dcp_error_rank_failure). `extra` (for the hook), `cancel` and `report`
+ *  may be NULL, else *report is [owned]; its save id is "". */
+DCP_API dcp_status dcp_rank_writer_write(dcp_rank_writer *writer, dcp_storage *storage,
+                                         const dcp_value *state, const dcp_value *extra,
+                                         dcp_cancel *cancel, dcp_save_report **report,
+                                         dcp_error **error);
+/** Lets go of barrier and hook; writes then fail. Again and again, on any thread. */
+DCP_API dcp_status dcp_rank_writer_close(dcp_rank_writer *writer, dcp_error **error);
+DCP_API void dcp_rank_writer_free(dcp_rank_writer *writer);
+
+/** A state dict as one DICT value, for the calls of this section. *out is [owned]. */
+DCP_API dcp_status dcp_state_dict_to_value(const dcp_state_dict *state, dcp_value **out,
+                                           dcp_error **error);
+
+/** Reads the file of one rank. */
+typedef struct dcp_rank_reader dcp_rank_reader;
+
+DCP_API dcp_status dcp_rank_reader_new(int32_t rank, int32_t world_size, dcp_rank_reader **out,
+                                       dcp_error **error);
+/** `target` NULL: the whole file. Else only what `target` has, as upstream: dicts by the target's
+ *  keys, lists by their places, a NONE takes whatever is there; what the file lacks stays as it
+ *  is, and its key ("model.weight") is in *missing. Tensors are filled in place, whatever their
+ *  strides, in the file and in the target; storages that no tensor needs are not read. *out is the
+ *  target with the values that were read, *missing a LIST of STRING, both [owned]; `missing` may
+ *  be NULL. DCP_NOT_FOUND without a file; DCP_MISMATCH for a value of another type, or a tensor of
+ *  another size or dtype; DCP_UNSUPPORTED for a target that is not in host memory. Every CRC32 of
+ *  what is read is checked. After an error tensors may be partly filled. */
+DCP_API dcp_status dcp_rank_reader_read(const dcp_rank_reader *reader, const dcp_storage *storage,
+                                        const dcp_value *target, dcp_value **out,
+                                        dcp_value **missing, dcp_error **error);
+DCP_API void dcp_rank_reader_free(dcp_rank_reader *reader);
+
+typedef struct dcp_checkpointer_options {
+  uint32_t struct_size;
+  int32_t asynchronous;     /**< 0; 1: saves go on in the background */
+  const char *barrier_type; /**< NULL; dcp_barrier_from_config makes the barrier of it when the
+                                 writer's options have none */
+  const dcp_value *barrier_arguments; /**< NULL */
+} dcp_checkpointer_options;
+DCP_API void dcp_checkpointer_options_init(dcp_checkpointer_options *options, size_t struct_size);
+
+/** A rank's writer and reader; upstream's SyncCheckpointer, AsyncCheckpointer and their builder.
+ *  Freed, it leaves a save in the background to end by itself. [serial] */
+typedef struct dcp_checkpointer dcp_checkpointer;
+
+/** `context`, `writer` and `options` may be NULL. */
+DCP_API dcp_status dcp_checkpointer_new(dcp_context *context, const dcp_rank_writer_options *writer,
+                                        const dcp_checkpointer_options *options,
+                                        dcp_checkpointer **out, dcp_error **error);
+/** Writes as dcp_rank_writer_write(). Asynchronous: first waits for the save before; when that
+ *  failed, and neither save nor close has told so yet, its error is returned and nothing is saved
+ *  (cancelled is not failed). Else copies every tensor, returns, and writes on a thread of its own.
+ *  The barrier is then executed there, so that it must be the checkpointer's own. `extra`, `cancel`
+ *  and `out` may be NULL; *out is [owned], and NULL when not asynchronous. */
+DCP_API dcp_status dcp_checkpointer_save(dcp_checkpointer *checkpointer, dcp_storage *storage,
+                                         const dcp_value *state, const dcp_value *extra,
+                                         dcp_cancel *cancel, dcp_future **out, dcp_error **error);
+/** Asynchronous saves keep the memory of their copies for the next one, so that its pages need not
+ *  be made anew. This gives it back, when no save uses it any more. */
+DCP_API dcp_status dcp_checkpointer_release_staging(dcp_checkpointer *checkpointer,
+                                                    dcp_error **error);
+/** Reads as dcp_rank_reader_read(). `strict`: missing keys are DCP_MISMATCH, "Checkpoint at ... is
+ *  missing keys: [...]". */
+DCP_API dcp_status dcp_checkpointer_load(dcp_checkpointer *checkpointer, const dcp_storage *storage,
+                                         const dcp_value *target, int32_t strict, dcp_value **out,
+                                         dcp_value **missing, dcp_error **error);
+/** Waits for a save in the background and closes the writer; saves then fail, loads do not. The
+ *  error is that save's, unless it has been told. DCP_TIMEOUT after `timeout_ms` (negative: no end)
+ *  leaves all as it is. Again and again. */
+DCP_API dcp_status dcp_checkpointer_close(dcp_checkpointer *checkpointer, int64_t timeout_ms,
+                                          dcp_error **error);
+DCP_API void dcp_checkpointer_free(dcp_checkpointer *checkpointer);
+
 #ifdef __cplusplus
 }
 #endif

@@ -12,7 +12,7 @@ constexpr std::chrono::milliseconds kTick(50);  // how soon a request to stop is
 
 }  // namespace
 
-void Completion::End(Result<std::string> outcome) {
+void HostCompletion::End(Result<std::string> outcome) {
   {
     std::lock_guard lock(mutex_);
     if (!outcome_) outcome_ = std::move(outcome);
@@ -20,7 +20,7 @@ void Completion::End(Result<std::string> outcome) {
   changed_.notify_all();
 }
 
-void Completion::StillHere() {
+void HostCompletion::StillHere() {
   {
     std::lock_guard lock(mutex_);
     ++signs_;
@@ -28,7 +28,7 @@ void Completion::StillHere() {
   changed_.notify_all();
 }
 
-Result<std::string> Completion::Await(int64_t silence_ms, const CancelToken& cancel,
+Result<std::string> HostCompletion::Await(int64_t silence_ms, const CancelToken& cancel,
                                       Progress* progress, const char* what) {
   std::unique_lock lock(mutex_);
   uint64_t seen = signs_;

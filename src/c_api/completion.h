@@ -15,7 +15,7 @@
 namespace dcp::c_api {
 
 // Any thread.
-class Completion {
+class HostCompletion {
  public:
   void End(Result<std::string> outcome);  // the first counts
   void StillHere();
@@ -35,11 +35,11 @@ class Completion {
 
 struct dcp_completion : dcp::c_api::Handle {
   // `request` is kept as long as the completion is.
-  dcp_completion(std::shared_ptr<dcp::c_api::Completion> of, std::shared_ptr<const void> request,
+  dcp_completion(std::shared_ptr<dcp::c_api::HostCompletion> of, std::shared_ptr<const void> request,
                  const char* name)
       : completion(std::move(of)), keeps(std::move(request)), what(name) {}
   ~dcp_completion();
-  std::shared_ptr<dcp::c_api::Completion> completion;
+  std::shared_ptr<dcp::c_api::HostCompletion> completion;
   std::shared_ptr<const void> keeps;
   const char* what;
 };

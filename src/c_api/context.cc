@@ -73,6 +73,17 @@ class TableDeviceCopier final : public DeviceCopier {
 
 }  // namespace
 
+void BackgroundSaves::Add(std::shared_ptr<SaveFuture> save) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(saves_, [](const auto& old) { return old->done(); });
+  saves_.push_back(std::move(save));
+}
+
+std::vector<std::shared_ptr<SaveFuture>> BackgroundSaves::all() const {
+  const std::lock_guard lock(mutex_);
+  return saves_;
+}
+
 Result<std::shared_ptr<const Engine>> EngineOf(dcp_context* context) {
   if (context == nullptr) {
     auto fresh = std::make_shared<Engine>();
@@ -212,13 +223,8 @@ dcp_status dcp_context_set_device(dcp_context* context, const dcp_device_table* 
 dcp_status dcp_context_drain(dcp_context* context, int64_t timeout_ms, dcp_error** error) {
   return Guard(error, [&]() -> Status {
     DCP_RETURN_IF_ERROR(CheckHandle(context, "context"));
-    std::vector<std::shared_ptr<dcp::SaveFuture>> saves;
-    {
-      std::lock_guard lock(context->mutex);
-      saves = context->saves;
-    }
     dcp::Deadline deadline = dcp::Deadline::FromMilliseconds(timeout_ms);
-    for (const auto& save : saves) {
+    for (const auto& save : context->saves->all()) {
       auto outcome = save->Wait(deadline);  // its own failure is its waiter's to hear
       if (!save->done()) {
         return Error(Code::kTimeout, "a background save is still running after {} ms", timeout_ms);

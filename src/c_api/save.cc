@@ -1,9 +1,8 @@
 #include "c_api/save.h"
 
-#include <algorithm>
-
 #include "c_api/communicator.h"
 #include "c_api/context.h"
+#include "c_api/future.h"
 #include "c_api/state_dict.h"
 #include "c_api/storage.h"
 
@@ -13,10 +12,6 @@ using dcp::Status;
 using dcp::c_api::CheckHandle;
 using dcp::c_api::CheckOut;
 using dcp::c_api::Guard;
-
-struct dcp_future : dcp::c_api::Handle {
-  std::shared_ptr<dcp::SaveFuture> save;
-};
 
 namespace dcp::c_api {
 
@@ -153,11 +148,7 @@ dcp_status dcp_save_async(dcp_context* context, dcp_storage* storage, const dcp_
                            dcp::SaveAsync(storage->store, std::move(save.comm), state->ToValue(),
                                           save.options, std::move(engine)));
     }
-    if (context != nullptr) {
-      std::lock_guard lock(context->mutex);
-      std::erase_if(context->saves, [](const auto& old) { return old->done(); });
-      context->saves.push_back(future->save);
-    }
+    if (context != nullptr) context->saves->Add(future->save);
     *out = future.release();
     return Status::Ok();
   });

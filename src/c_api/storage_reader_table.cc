@@ -96,7 +96,7 @@ class TableStorageReader final : public StorageReader {
 
   Result<ReadOutcome> ReadData(const ReadRequest& request) override {
     auto shown = std::make_shared<dcp_read_request>(&request, engine_->copier.get());
-    auto completion = std::make_shared<Completion>();
+    auto completion = std::make_shared<HostCompletion>();
     auto handle = std::make_unique<dcp_completion>(completion, shown, "storage reader read_data");
     dcp_error* error = nullptr;
     const dcp_status code = table().read_data(role_->user(), shown.get(), handle.release(), &error);

@@ -88,7 +88,7 @@ class TableStorageWriter final : public StorageWriter {
   Result<Written> WriteData(const WriteRequest& request) override {
     wrote_ = true;
     auto shown = std::make_shared<dcp_write_request>(&request, engine_->copier.get());
-    auto completion = std::make_shared<Completion>();
+    auto completion = std::make_shared<HostCompletion>();
     auto handle = std::make_unique<dcp_completion>(completion, shown, "storage writer write_data");
     dcp_error* error = nullptr;
     const dcp_status code =

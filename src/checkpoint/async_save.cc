@@ -1,72 +1,38 @@
 #include "checkpoint/async_save.h"
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/completion.h"
 #include "base/thread_pool.h"
 #include "staging/stage.h"
 
 namespace dcp {
 namespace {
 
-using Callback = std::function<void(const Result<SaveResult>&)>;
-
 class Future final : public SaveFuture {
  public:
   explicit Future(CancelToken cancel) : cancel_(std::move(cancel)) {}
 
   Result<SaveResult> Wait(Deadline deadline) override {
-    std::unique_lock lock(mutex_);
-    auto ended = [this] { return result_.has_value(); };
-    if (deadline.never()) {
-      ended_.wait(lock, ended);
-    } else if (!ended_.wait_until(lock, deadline.at(), ended)) {
+    const Result<SaveResult>* const result = completion_.Wait(deadline);
+    if (result == nullptr) {
       return Status(Code::kTimeout, "the save is still running: wait again, or cancel it");
     }
-    return *result_;
+    return *result;
   }
 
-  bool done() const override {
-    std::lock_guard lock(mutex_);
-    return result_.has_value();
-  }
-
+  bool done() const override { return completion_.done(); }
   void Cancel() override { cancel_.Cancel(); }
-
-  void OnDone(Callback callback) override {
-    {
-      std::lock_guard lock(mutex_);
-      if (!result_) {
-        callbacks_.push_back(std::move(callback));
-        return;
-      }
-    }
-    callback(*result_);  // never changes once set
+  void OnDone(std::function<void(const Result<SaveResult>&)> callback) override {
+    completion_.OnDone(std::move(callback));
   }
-
-  // Called once.
-  void End(Result<SaveResult> result) {
-    std::vector<Callback> callbacks;
-    {
-      std::lock_guard lock(mutex_);
-      result_ = std::move(result);
-      callbacks.swap(callbacks_);
-    }
-    ended_.notify_all();
-    for (const Callback& callback : callbacks) callback(*result_);
-  }
+  void End(Result<SaveResult> result) { completion_.End(std::move(result)); }
 
  private:
   CancelToken cancel_;
-  mutable std::mutex mutex_;
-  std::condition_variable ended_;
-  std::optional<Result<SaveResult>> result_;  // guarded by mutex_ until set
-  std::vector<Callback> callbacks_;           // guarded by mutex_
+  Completion<Result<SaveResult>> completion_;
 };
 
 // Everything a background save uses, gone before its future is done.

@@ -5,22 +5,10 @@
 #include <algorithm>
 #include <new>
 
-#include "tensorio/records.h"
-#include "value/names.h"
-
 namespace dcp {
 
 Result<Tensor> LazyStorages::Load(const StorageReference& storage) {
-  std::string name(records::kStorage);
-  name += storage.key;
-  const zip::Record* record = archive_->Find(name);
-  if (record == nullptr) {
-    return Error(Code::kCorrupt, "there is no record for storage '{}'", PrintableName(storage.key));
-  }
-  if (record->size != storage.bytes) {
-    return Error(Code::kCorrupt, "storage '{}' should have {} bytes, its record has {}",
-                 PrintableName(storage.key), storage.bytes, record->size);
-  }
+  DCP_ASSIGN_OR_RETURN(const zip::Record* const record, FindStorage(*archive_, storage));
   if (const auto known = begins_.find(record); known != begins_.end()) {
     return regions_.at(known->second).tensor;
   }

@@ -60,9 +60,9 @@ std::string_view TypeName(const Value& value) {
     case ValueKind::kDict:
       return "dict";
     case ValueKind::kOrderedDict:
-      return "OrderedDict";
+      return "collections.OrderedDict";
     case ValueKind::kTensor:
-      return "Tensor";
+      return "torch.Tensor";
     default:
       return "object";
   }
@@ -95,7 +95,8 @@ class Merge {
  public:
   Result<ValuePtr> Run(const ValuePtr& target, const ValuePtr& source, const std::string& path) {
     if (target->kind != ValueKind::kNone && !IsInstance(*target, *source)) {
-      return Error(Code::kMismatch, "Target value {} is set to {}, but source value is {}",
+      return Error(Code::kMismatch,
+                   "Target value {} is set to <class '{}'>, but source value is <class '{}'>",
                    PrintableName(path), TypeName(*target), TypeName(*source))
           .WithDetail("tensor", PrintableName(path));
     }
@@ -135,6 +136,12 @@ class Merge {
     if (to.read_only) {
       return Error(Code::kInvalidArgument, "{} is read-only memory and cannot be loaded into",
                    PrintableName(path));
+    }
+    if (!to.device.is_cpu()) {
+      return Error(Code::kUnsupported,
+                   "{} lies on device {}:{} (DLPack's numbers): load it to host memory first",
+                   PrintableName(path), to.device.type, to.device.index)
+          .WithDetail("tensor", PrintableName(path));
     }
     fills_.push_back({path, from, to});
     return target;

@@ -21,7 +21,8 @@ struct PartialRead {
 };
 // Only what `target` has: dicts by the target's keys, a None takes whatever is there. Tensors are
 // filled in place, whatever their strides; a storage that no tensor of the target needs is not
-// read. kMismatch, in upstream's words, where a value or a tensor's size or dtype is another.
+// read. kMismatch, in upstream's words, where a value or a tensor's size or dtype is another;
+// kUnsupported for a tensor that is not in host memory.
 Result<PartialRead> ReadRankFileInto(const Store& store, int32_t rank, const ValuePtr& target);
 
 }  // namespace dcp

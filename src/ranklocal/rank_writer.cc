@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ranklocal/rank_file.h"
+#include "staging/stage.h"
 #include "writer/writer.h"
 
 namespace dcp {
@@ -37,8 +38,8 @@ void RankWriter::Close() {
   hook_.reset();
 }
 
-Status RankWriter::Write(Store& store, const Value& state, const ValuePtr& extra,
-                         CancelToken cancel) {
+Result<uint64_t> RankWriter::Write(Store& store, const Value& state, const ValuePtr& extra,
+                                   CancelToken cancel) {
   std::shared_ptr<Barrier> barrier;
   std::shared_ptr<CommitHook> hook;
   {
@@ -48,30 +49,41 @@ Status RankWriter::Write(Store& store, const Value& state, const ValuePtr& extra
     hook = hook_;
   }
   const std::string path(store.location());
-  if (Status status = WriteFile(store, state, cancel); !status.ok()) return InStep(status, "write");
+  Result<uint64_t> written = WriteFile(store, state, cancel);
+  if (!written.ok()) return InStep(written.status(), "write");
   if (hook != nullptr) {
     if (Status status = hook->PreCommit(path, extra); !status.ok()) {
       return InStep(status, "pre_commit");
     }
   }
   if (barrier != nullptr) {
-    const Status status = ExecuteInTime(std::move(barrier), Silence(options_.barrier_timeout_ms));
+    const Status status =
+        ExecuteInTime(std::move(barrier), Silence(options_.barrier_timeout_ms), cancel);
     if (!status.ok()) return InStep(status, "barrier");
   }
-  if (hook == nullptr) return Status::Ok();
-  return InStep(hook->PostCommit(path, extra), "post_commit");
+  if (hook != nullptr) {
+    if (Status status = hook->PostCommit(path, extra); !status.ok()) {
+      return InStep(status, "post_commit");
+    }
+  }
+  return written;
 }
 
 // Under another name until it is whole, and then renamed over the older one.
-Status RankWriter::WriteFile(Store& store, const Value& state, const CancelToken& cancel) const {
+Result<uint64_t> RankWriter::WriteFile(Store& store, const Value& state,
+                                       const CancelToken& cancel) const {
   const std::string name = RankFileName(options_.rank);
   const std::string temporary = name + ".tmp";
   Progress progress(engine_->progress.get(), cancel);
+  ValuePtr on_host;  // objects are written from host memory
+  if (HoldsDeviceTensors(state)) {
+    DCP_ASSIGN_OR_RETURN(on_host, Stage(state, *engine_, &progress));
+  }
   DCP_RETURN_IF_ERROR(progress.Begin(ProgressPhase::kWrite, 0, 1));
   DCP_RETURN_IF_ERROR(store.MakeRoot());
   WriteJob job;
   job.name = name;
-  job.object = &state;
+  job.object = on_host == nullptr ? &state : on_host.get();
   WriterOptions writer;
   writer.durable = options_.durable;
   writer.pool = engine_->PoolOrNew();
@@ -85,7 +97,8 @@ Status RankWriter::WriteFile(Store& store, const Value& state, const CancelToken
     return renamed;
   }
   if (options_.durable) DCP_RETURN_IF_ERROR(store.SyncFolder());
-  return progress.End();
+  DCP_RETURN_IF_ERROR(progress.End());
+  return written->bytes;
 }
 
 }  // namespace dcp

@@ -47,15 +47,16 @@ class RankWriter {
   // Writes `checkpoint_{rank}.pt` in the store, then pre_commit, the barrier, post_commit. The
   // first that fails is the error, and what follows it is not done: "step" among its details is
   // "write", "pre_commit", "barrier" or "post_commit". Before the file is whole the older one
-  // stays. `extra` may be null.
-  Status Write(Store& store, const Value& state, const ValuePtr& extra, CancelToken cancel = {});
+  // stays. `extra` may be null. Returns the bytes of the file.
+  Result<uint64_t> Write(Store& store, const Value& state, const ValuePtr& extra,
+                         CancelToken cancel = {});
   // Lets go of barrier and hook. Again and again; Write then fails.
   void Close();
 
  private:
   RankWriter(const RankWriterOptions& options, std::shared_ptr<Barrier> barrier,
              std::shared_ptr<CommitHook> hook, std::shared_ptr<const Engine> engine);
-  Status WriteFile(Store& store, const Value& state, const CancelToken& cancel) const;
+  Result<uint64_t> WriteFile(Store& store, const Value& state, const CancelToken& cancel) const;
 
   const RankWriterOptions options_;
   const std::shared_ptr<const Engine> engine_;

@@ -16,4 +16,13 @@ Result<std::shared_ptr<std::byte>> NewArena(uint64_t size) {
                                     [size](std::byte* block) { munmap(block, size); });
 }
 
+Result<std::shared_ptr<std::byte>> ArenaKeeper::Take(uint64_t size) {
+  if (size == 0) return std::shared_ptr<std::byte>();
+  if (kept_ != nullptr && kept_.use_count() == 1 && size <= size_) return kept_;
+  kept_.reset();
+  DCP_ASSIGN_OR_RETURN(kept_, NewArena(size));
+  size_ = size;
+  return kept_;
+}
+
 }  // namespace dcp

@@ -1,12 +1,12 @@
 #include "staging/stage.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <unordered_map>
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "staging/arena.h"
 #include "staging/copy_groups.h"
 #include "value/names.h"
 
@@ -227,11 +227,14 @@ class Rebuild {
 
 }  // namespace
 
-Result<ValuePtr> Stage(const Value& state, const Engine& engine, Progress* progress) {
+Result<ValuePtr> Stage(const Value& state, const Engine& engine, Progress* progress,
+                       ArenaKeeper* keeper) {
   Walk walk(state);
   DCP_ASSIGN_OR_RETURN(StageLayout layout, LayOutStage(walk.tensors));
   DCP_RETURN_IF_ERROR(CheckDevices(walk, layout, engine.copier.get()));
-  DCP_ASSIGN_OR_RETURN(std::shared_ptr<std::byte> arena, NewArena(layout.arena_size));
+  DCP_ASSIGN_OR_RETURN(std::shared_ptr<std::byte> arena, keeper == nullptr
+                                                             ? NewArena(layout.arena_size)
+                                                             : keeper->Take(layout.arena_size));
 
   uint64_t bytes = 0;
   for (const StageCopy& copy : layout.copies) bytes += copy.size;
@@ -264,6 +267,12 @@ Result<ValuePtr> Stage(const Value& state, const Engine& engine, Progress* progr
   }));
   if (progress != nullptr) DCP_RETURN_IF_ERROR(progress->End());
   return Rebuild(walk, layout, std::move(arena)).Run();
+}
+
+bool HoldsDeviceTensors(const Value& state) {
+  const Walk walk(state);
+  return std::any_of(walk.tensors.begin(), walk.tensors.end(),
+                     [](const Tensor* tensor) { return !tensor->device.is_cpu(); });
 }
 
 }  // namespace dcp

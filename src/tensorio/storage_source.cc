@@ -23,10 +23,11 @@ Result<Tensor> ReadStored(const zip::Archive& archive, const zip::Record& record
 
 }  // namespace
 
-Result<Tensor> ZipStorages::Load(const StorageReference& storage) {
+Result<const zip::Record*> FindStorage(const zip::Archive& archive,
+                                       const StorageReference& storage) {
   std::string name(records::kStorage);
   name += storage.key;
-  const zip::Record* record = archive_->Find(name);
+  const zip::Record* record = archive.Find(name);
   if (record == nullptr) {
     return Error(Code::kCorrupt, "there is no record for storage '{}'", PrintableName(storage.key));
   }
@@ -34,6 +35,11 @@ Result<Tensor> ZipStorages::Load(const StorageReference& storage) {
     return Error(Code::kCorrupt, "storage '{}' should have {} bytes, its record has {}",
                  PrintableName(storage.key), storage.bytes, record->size);
   }
+  return record;
+}
+
+Result<Tensor> ZipStorages::Load(const StorageReference& storage) {
+  DCP_ASSIGN_OR_RETURN(const zip::Record* const record, FindStorage(*archive_, storage));
   if (auto found = loaded_.find(record); found != loaded_.end()) return found->second;
   if (record->size > left_) {
     return Error(Code::kLimit, "the object's storages have more bytes than allowed");

@@ -20,6 +20,10 @@ class StorageSource {
   virtual Result<Tensor> Load(const StorageReference& storage) = 0;
 };
 
+// The record data/<key> of a torch.save zip. kCorrupt when there is none or it has another size.
+Result<const zip::Record*> FindStorage(const zip::Archive& archive,
+                                       const StorageReference& storage);
+
 // Records data/<key> of a torch.save zip, checked against their CRCs.
 class ZipStorages final : public StorageSource {
  public:

@@ -14,6 +14,14 @@ from . import _convert
 
 _convert.configure()
 
+from ._barrier import (  # noqa: E402
+    Barrier,
+    BarrierConfig,
+    CommunicatorBarrier,
+    NativeBarrier,
+    create_barrier_from_config,
+    register_barrier,
+)
 from ._checkpoint import (  # noqa: E402
     Checkpoint,
     Chunk,
@@ -43,6 +51,7 @@ from ._errors import (  # noqa: E402
     RankFailedError,
     RankFailure,
     ReplacedError,
+    StateMismatchError,
     TimeoutError,
     UnsupportedError,
     missing_ranks,
@@ -50,9 +59,22 @@ from ._errors import (  # noqa: E402
 from ._future import Future  # noqa: E402
 from ._load import load, load_into  # noqa: E402
 from ._progress import ProgressEvent, progress_bar  # noqa: E402
+from ._rank_local import (  # noqa: E402
+    AsyncCheckpointer,
+    Checkpointer,
+    CheckpointerConfig,
+    CheckpointWriterConfig,
+    CommitHook,
+    RankInfo,
+    RankReader,
+    RankWriter,
+    make_async_checkpointer,
+    make_sync_checkpointer,
+)
 from ._report import Damage, LoadReport, SaveReport, VerifyReport  # noqa: E402
 from ._save import async_save, save  # noqa: E402
 from ._storage import FileStorage, MemoryStorage, Storage  # noqa: E402
+from ._torch_barriers import DistBarrier, TCPStoreBarrier  # noqa: E402
 from ._transform import Transform  # noqa: E402
 from ._types import (  # noqa: E402
     Constructed,
@@ -76,17 +98,26 @@ def build_info() -> str:
 
 __all__ = [
     "AlreadyExistsError",
+    "AsyncCheckpointer",
+    "Barrier",
+    "BarrierConfig",
     "CallbackError",
     "CancelledError",
     "Checkpoint",
+    "CheckpointWriterConfig",
+    "Checkpointer",
+    "CheckpointerConfig",
     "Chunk",
+    "CommitHook",
     "Communicator",
+    "CommunicatorBarrier",
     "Constructed",
     "Context",
     "CorruptError",
     "DType",
     "Damage",
     "Device",
+    "DistBarrier",
     "Entry",
     "Error",
     "FileStorage",
@@ -101,6 +132,7 @@ __all__ = [
     "MemoryFormat",
     "MemoryStorage",
     "MismatchError",
+    "NativeBarrier",
     "NativeCommunicator",
     "NoSuchEntryError",
     "NotFoundError",
@@ -110,12 +142,17 @@ __all__ = [
     "ProgressEvent",
     "RankFailedError",
     "RankFailure",
+    "RankInfo",
+    "RankReader",
+    "RankWriter",
     "RawArray",
     "ReplacedError",
     "SaveReport",
     "Sharded",
     "Size",
+    "StateMismatchError",
     "Storage",
+    "TCPStoreBarrier",
     "TimeoutError",
     "Transform",
     "UnsupportedError",
@@ -123,12 +160,16 @@ __all__ = [
     "async_save",
     "build_info",
     "copy",
+    "create_barrier_from_config",
     "load",
     "load_into",
     "local_communicators",
+    "make_async_checkpointer",
+    "make_sync_checkpointer",
     "missing_ranks",
     "open",
     "progress_bar",
+    "register_barrier",
     "save",
     "verify",
 ]

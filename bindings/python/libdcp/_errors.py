@@ -162,6 +162,10 @@ class MismatchError(Error, ValueError):
     status = 16
 
 
+class StateMismatchError(MismatchError, RuntimeError):
+    """A rank-local file does not fit what it is loaded into."""
+
+
 class LimitError(Error):
     """A cap against hostile or absurd input."""
 

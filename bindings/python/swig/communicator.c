@@ -33,12 +33,6 @@ static dcp_status give_all(PyObject* result, const char* name, dcp_buffer_sink g
   return failed ? pydcp_fail(name, 0, error) : DCP_OK;
 }
 
-/* Seconds; None when there is no end. */
-static PyObject* seconds(int64_t timeout_ms) {
-  if (timeout_ms < 0) Py_RETURN_NONE;
-  return PyFloat_FromDouble((double)timeout_ms / 1000.0);
-}
-
 static PyObject* bytes_of(const void* data, size_t size) {
   return PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
 }
@@ -49,7 +43,7 @@ static dcp_status on_gather(void* self, const void* data, size_t size, int32_t r
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "gather", "NiN", bytes_of(data, size), (int)root,
-                                         seconds(timeout_ms));
+                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = DCP_OK;
   if (result == Py_None) { /* as elsewhere than on the root */
     Py_DECREF(result);
@@ -82,7 +76,7 @@ static dcp_status on_scatter(void* self, const dcp_buffer* parts, int32_t root, 
   Py_XDECREF(count);
   PyObject* result = list == NULL ? NULL
                                   : PyObject_CallMethod(self, "scatter", "NiN", list, (int)root,
-                                                        seconds(timeout_ms));
+                                                        pydcp_seconds_out(timeout_ms));
   dcp_status status = give_one(result, "scatter", give, sink, error);
   pydcp_leave(gil);
   return status;
@@ -94,7 +88,7 @@ static dcp_status on_broadcast(void* self, const void* data, size_t size, int32_
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "broadcast", "NiN", bytes_of(data, size), (int)root,
-                                         seconds(timeout_ms));
+                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = give_one(result, "broadcast", give, sink, error);
   pydcp_leave(gil);
   return status;
@@ -104,8 +98,8 @@ static dcp_status on_all_gather(void* self, const void* data, size_t size, int64
                                 dcp_buffer_sink give, void* sink, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject* result =
-      PyObject_CallMethod(self, "all_gather", "NN", bytes_of(data, size), seconds(timeout_ms));
+  PyObject* result = PyObject_CallMethod(self, "all_gather", "NN", bytes_of(data, size),
+                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = give_all(result, "all_gather", give, sink, error);
   pydcp_leave(gil);
   return status;
@@ -114,9 +108,8 @@ static dcp_status on_all_gather(void* self, const void* data, size_t size, int64
 static dcp_status on_barrier(void* self, int64_t timeout_ms, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject* result = PyObject_CallMethod(self, "barrier", "N", seconds(timeout_ms));
-  dcp_status status = result != NULL ? DCP_OK : pydcp_fail("barrier", 0, error);
-  Py_XDECREF(result);
+  PyObject* result = PyObject_CallMethod(self, "barrier", "N", pydcp_seconds_out(timeout_ms));
+  dcp_status status = pydcp_settle(result, "barrier", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -124,16 +117,10 @@ static dcp_status on_barrier(void* self, int64_t timeout_ms, dcp_error** error) 
 static void on_still_here(void* self, int32_t root, int64_t timeout_ms) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject* result = PyObject_CallMethod(self, "still_here", "iN", (int)root, seconds(timeout_ms));
+  PyObject* result =
+      PyObject_CallMethod(self, "still_here", "iN", (int)root, pydcp_seconds_out(timeout_ms));
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  pydcp_leave(gil);
-}
-
-static void on_destroy(void* self) {
-  PyGILState_STATE gil;
-  if (!pydcp_enter(&gil)) return;
-  Py_DECREF((PyObject*)self);
   pydcp_leave(gil);
 }
 
@@ -146,7 +133,7 @@ dcp_communicator* pydcp_communicator(PyObject* object, int rank, int world_size)
   table.all_gather = on_all_gather;
   table.barrier = on_barrier;
   table.still_here = on_still_here;
-  table.destroy = on_destroy;
+  table.destroy = pydcp_drop;
   dcp_communicator* communicator = NULL;
   dcp_error* error = NULL;
   Py_INCREF(object);
@@ -181,48 +168,60 @@ static PyObject* ended(dcp_status status, dcp_error* error, dcp_buffers* buffers
   return NULL;
 }
 
-PyObject* pydcp_gather(dcp_communicator* communicator, PyObject* data, int root,
-                       long long timeout_ms) {
+/* A call that every rank gives one buffer to. `run` is made without the GIL. */
+typedef struct shared_call {
+  dcp_communicator* communicator;
+  int root;
+  int64_t timeout_ms;
+  dcp_status (*run)(const struct shared_call* call, const void* data, size_t size,
+                    dcp_buffers** out, dcp_error** error);
+} shared_call;
+
+static PyObject* share(const shared_call* call, PyObject* data) {
   Py_buffer view;
   if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return NULL;
-  dcp_buffers* all = NULL;
+  dcp_buffers* out = NULL;
   dcp_error* error = NULL;
   dcp_status status;
   Py_BEGIN_ALLOW_THREADS;
-  status = dcp_communicator_gather(communicator, view.buf, (size_t)view.len, root, timeout_ms, &all,
-                                   &error);
+  status = call->run(call, view.buf, (size_t)view.len, &out, &error);
   Py_END_ALLOW_THREADS;
   PyBuffer_Release(&view);
-  return ended(status, error, all);
+  return ended(status, error, out);
 }
 
-PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return NULL;
-  dcp_buffers* all = NULL;
-  dcp_error* error = NULL;
-  dcp_status status;
-  Py_BEGIN_ALLOW_THREADS;
-  status = dcp_communicator_all_gather(communicator, view.buf, (size_t)view.len, timeout_ms, &all,
-                                       &error);
-  Py_END_ALLOW_THREADS;
-  PyBuffer_Release(&view);
-  return ended(status, error, all);
+static dcp_status run_gather(const shared_call* call, const void* data, size_t size,
+                             dcp_buffers** out, dcp_error** error) {
+  return dcp_communicator_gather(call->communicator, data, size, call->root, call->timeout_ms, out,
+                                 error);
+}
+
+static dcp_status run_broadcast(const shared_call* call, const void* data, size_t size,
+                                dcp_buffers** out, dcp_error** error) {
+  return dcp_communicator_broadcast(call->communicator, data, size, call->root, call->timeout_ms,
+                                    out, error);
+}
+
+static dcp_status run_all_gather(const shared_call* call, const void* data, size_t size,
+                                 dcp_buffers** out, dcp_error** error) {
+  return dcp_communicator_all_gather(call->communicator, data, size, call->timeout_ms, out, error);
+}
+
+PyObject* pydcp_gather(dcp_communicator* communicator, PyObject* data, int root,
+                       long long timeout_ms) {
+  const shared_call call = {communicator, root, timeout_ms, run_gather};
+  return share(&call, data);
 }
 
 PyObject* pydcp_broadcast(dcp_communicator* communicator, PyObject* data, int root,
                           long long timeout_ms) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return NULL;
-  dcp_buffers* same = NULL;
-  dcp_error* error = NULL;
-  dcp_status status;
-  Py_BEGIN_ALLOW_THREADS;
-  status = dcp_communicator_broadcast(communicator, view.buf, (size_t)view.len, root, timeout_ms,
-                                      &same, &error);
-  Py_END_ALLOW_THREADS;
-  PyBuffer_Release(&view);
-  return ended(status, error, same);
+  const shared_call call = {communicator, root, timeout_ms, run_broadcast};
+  return share(&call, data);
+}
+
+PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms) {
+  const shared_call call = {communicator, 0, timeout_ms, run_all_gather};
+  return share(&call, data);
 }
 
 PyObject* pydcp_scatter(dcp_communicator* communicator, PyObject* parts, int root,

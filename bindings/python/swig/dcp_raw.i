@@ -59,6 +59,8 @@ typedef struct {} TYPE;
 }
 %typemap(in, numinputs=0) TYPE **report = TYPE **out;
 %typemap(argout) TYPE **report = TYPE **out;
+%typemap(in, numinputs=0) TYPE **missing = TYPE **out;
+%typemap(argout) TYPE **missing = TYPE **out;
 %enddef
 
 %handle(dcp_cancel)
@@ -70,6 +72,11 @@ typedef struct {} TYPE;
 %handle(dcp_future)
 %handle(dcp_checkpoint)
 %handle(dcp_communicator)
+%handle(dcp_barrier)
+%handle(dcp_commit_hook)
+%handle(dcp_rank_writer)
+%handle(dcp_rank_reader)
+%handle(dcp_checkpointer)
 %handle(dcp_save_report)
 %handle(dcp_load_report)
 %newobject dcp_cancel_new;
@@ -99,6 +106,8 @@ typedef struct {} TYPE;
 %options(dcp_storage_options)
 %options(dcp_load_options)
 %options(dcp_open_options)
+%options(dcp_rank_writer_options)
+%options(dcp_checkpointer_options)
 
 /* Save options own the texts they point to. */
 %{
@@ -207,6 +216,11 @@ static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
 %ignore dcp_communicator_scatter;
 %ignore dcp_communicator_broadcast;
 %ignore dcp_communicator_all_gather;
+%ignore dcp_barrier_new;
+%ignore dcp_context_register_barrier;
+%ignore dcp_commit_hook_new;
+%ignore dcp_checkpointer_options::barrier_type;
+%ignore dcp_checkpointer_options::barrier_arguments;
 %ignore dcp_context_set_log;
 %ignore dcp_context_set_progress;
 %ignore dcp_context_set_device;
@@ -247,6 +261,8 @@ PyObject *pydcp_shut(double seconds);
 dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target);
 %makes(pydcp_encode)
 dcp_value *pydcp_encode(PyObject *object);
+%makes(pydcp_encode_state)
+dcp_value *pydcp_encode_state(PyObject *object, int target);
 %by_hand(pydcp_decode)
 PyObject *pydcp_decode(const dcp_value *value);
 %makes(pydcp_storage)
@@ -254,6 +270,10 @@ dcp_storage *pydcp_storage(PyObject *object, const char *location);
 %by_hand(pydcp_add_transform)
 PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char *version,
                               PyObject *object);
+%makes(pydcp_barrier)
+dcp_barrier *pydcp_barrier(PyObject *object);
+%makes(pydcp_commit_hook)
+dcp_commit_hook *pydcp_commit_hook(PyObject *object);
 %makes(pydcp_communicator)
 dcp_communicator *pydcp_communicator(PyObject *object, int rank, int world_size);
 %by_hand(pydcp_gather)

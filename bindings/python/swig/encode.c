@@ -981,16 +981,22 @@ static dcp_value* encode(encoder* e, PyObject* object, int descend, const place*
 
 /* ---- entry points ---- */
 
-dcp_value* pydcp_encode(PyObject* object) {
-  encoder e = {keeper_new(), 0, 0, NULL, 0, 0};
+static dcp_value* encode_root(PyObject* object, const char* called, int target) {
+  encoder e = {keeper_new(), target, 0, NULL, 0, 0};
   if (e.keep == NULL) return NULL;
   place root = {NULL, NULL, 0};
-  PyObject* name = PyUnicode_FromString("value");
+  PyObject* name = PyUnicode_FromString(called);
   root.key = name;
   dcp_value* value = name != NULL ? encode(&e, object, 0, &root) : NULL;
   Py_XDECREF(name);
   encoder_end(&e);
   return value;
+}
+
+dcp_value* pydcp_encode(PyObject* object) { return encode_root(object, "value", 0); }
+
+dcp_value* pydcp_encode_state(PyObject* object, int target) {
+  return encode_root(object, "state_dict", target);
 }
 
 static int put(encoder* e, dcp_state_dict* state, PyObject* key, PyObject* object) {

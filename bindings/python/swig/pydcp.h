@@ -104,6 +104,8 @@ int pydcp_text_in(PyObject* text, const char** bytes, Py_ssize_t* size, PyObject
 PyObject* pydcp_text_out(const char* bytes, size_t size);
 /* NULL gives None. */
 PyObject* pydcp_string_out(const char* string);
+/* Seconds of a timeout in milliseconds; a negative one, without end, gives None. */
+PyObject* pydcp_seconds_out(int64_t milliseconds);
 PyObject* pydcp_sizes_out(const int64_t* sizes, size_t count);
 /* Fills sizes[0..count) from a tuple or list of integers; returns count, or -1. */
 int pydcp_sizes_in(PyObject* sequence, int64_t* sizes, int max_count, const char* what);
@@ -114,12 +116,21 @@ int pydcp_sizes_in(PyObject* sequence, int64_t* sizes, int max_count, const char
  * caller's own, writable memory. */
 dcp_state_dict* pydcp_state_dict(PyObject* mapping, int target);
 dcp_value* pydcp_encode(PyObject* object);
+/* The whole of a rank's state, of any type. `target` as above. */
+dcp_value* pydcp_encode_state(PyObject* object, int target);
 PyObject* pydcp_decode(const dcp_value* value);
 /* Describes an array to be written to by a read. `keep` gets a reference that keeps the memory. */
 int pydcp_view_of(PyObject* array, dcp_tensor_view* view, int64_t* shape, int64_t* strides,
                   PyObject** keep);
 
 /* ---- tables.c ---- */
+
+/* The `destroy` of a table whose user_data is a Python object: takes the GIL, drops one reference.
+ */
+void pydcp_drop(void* object);
+/* Ends a callback whose result is not used; takes `result`. As pydcp_fail when it is NULL. */
+dcp_status pydcp_settle(PyObject* result, const char* name, int missing_is_status,
+                        dcp_error** error);
 
 dcp_storage* pydcp_storage(PyObject* object, const char* location);
 PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char* version,
@@ -141,6 +152,11 @@ PyObject* pydcp_scatter(dcp_communicator* communicator, PyObject* parts, int roo
 PyObject* pydcp_broadcast(dcp_communicator* communicator, PyObject* data, int root,
                           long long timeout_ms);
 PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms);
+
+/* ---- rank_local.c ---- */
+
+dcp_barrier* pydcp_barrier(PyObject* object);
+dcp_commit_hook* pydcp_commit_hook(PyObject* object);
 
 /* ---- reports.c ---- */
 

@@ -4,16 +4,15 @@
 
 #include "pydcp.h"
 
-static void drop(void* user_data) {
+void pydcp_drop(void* user_data) {
   PyGILState_STATE state;
   if (!pydcp_enter(&state)) return; /* leaked: the interpreter is going away anyway */
   Py_DECREF((PyObject*)user_data);
   pydcp_leave(state);
 }
 
-/* Ends a callback whose result is not used; takes `result`. */
-static dcp_status settle(PyObject* result, const char* name, int missing_is_status,
-                         dcp_error** error) {
+dcp_status pydcp_settle(PyObject* result, const char* name, int missing_is_status,
+                        dcp_error** error) {
   if (result == NULL) return pydcp_fail(name, missing_is_status, error);
   Py_DECREF(result);
   return DCP_OK;
@@ -26,7 +25,8 @@ static PyObject* path_object(const char* path) { return pydcp_string_out(path); 
 static dcp_status storage_make_root(void* self, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  dcp_status status = settle(PyObject_CallMethod(self, "make_root", NULL), "make_root", 0, error);
+  dcp_status status =
+      pydcp_settle(PyObject_CallMethod(self, "make_root", NULL), "make_root", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -55,7 +55,7 @@ static dcp_status storage_write(void* self, void* file, uint64_t offset, const v
                                  view);
     if (pydcp_return(view, loan) != 0) Py_CLEAR(result);
   }
-  dcp_status status = settle(result, "write", 0, error);
+  dcp_status status = pydcp_settle(result, "write", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -66,7 +66,7 @@ static dcp_status storage_finish(void* self, void* file, uint64_t size, int32_t 
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "finish", "OKO", (PyObject*)file,
                                          (unsigned long long)size, durable ? Py_True : Py_False);
-  dcp_status status = settle(result, "finish", 0, error);
+  dcp_status status = pydcp_settle(result, "finish", 0, error);
   Py_DECREF((PyObject*)file);
   pydcp_leave(gil);
   return status;
@@ -137,7 +137,7 @@ static dcp_status storage_read(void* self, void* file, uint64_t offset, void* da
       status = DCP_CORRUPT;
     }
   }
-  dcp_status called = settle(result, "read", 0, error);
+  dcp_status called = pydcp_settle(result, "read", 0, error);
   pydcp_leave(gil);
   return called != DCP_OK ? called : status;
 }
@@ -156,7 +156,7 @@ static dcp_status storage_rename(void* self, const char* from, const char* to, d
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "rename", "NN", path_object(from), path_object(to));
-  dcp_status status = settle(result, "rename", 0, error);
+  dcp_status status = pydcp_settle(result, "rename", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -165,7 +165,7 @@ static dcp_status storage_remove(void* self, const char* path, dcp_error** error
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
-      settle(PyObject_CallMethod(self, "remove", "N", path_object(path)), "remove", 1, error);
+      pydcp_settle(PyObject_CallMethod(self, "remove", "N", path_object(path)), "remove", 1, error);
   pydcp_leave(gil);
   return status;
 }
@@ -183,7 +183,7 @@ static dcp_status storage_list(void* self, dcp_name_sink add, void* sink, dcp_er
       add(sink, name);
     }
   }
-  dcp_status status = settle(names, "list", 1, error);
+  dcp_status status = pydcp_settle(names, "list", 1, error);
   pydcp_leave(gil);
   return status;
 }
@@ -192,7 +192,7 @@ static dcp_status storage_sync_folder(void* self, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
-      settle(PyObject_CallMethod(self, "sync_folder", NULL), "sync_folder", 0, error);
+      pydcp_settle(PyObject_CallMethod(self, "sync_folder", NULL), "sync_folder", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -212,7 +212,7 @@ dcp_storage* pydcp_storage(PyObject* object, const char* location) {
   table.remove = storage_remove;
   table.list = storage_list;
   table.sync_folder = storage_sync_folder;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_storage* storage = NULL;
   dcp_error* error = NULL;
   Py_INCREF(object);
@@ -297,7 +297,7 @@ static dcp_status transform_finish(void* self, void* stream, dcp_byte_sink write
 
 static void transform_end(void* self, void* stream) {
   (void)self;
-  if (stream != NULL) drop(stream);
+  if (stream != NULL) pydcp_drop(stream);
 }
 
 PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char* version,
@@ -308,7 +308,7 @@ PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char
   table.push = transform_push;
   table.finish = transform_finish;
   table.end = transform_end;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_error* error = NULL;
   Py_INCREF(object);
   dcp_status status = dcp_context_add_transform(context, name, version, &table, object, &error);
@@ -328,7 +328,7 @@ static dcp_status progress_update(void* self, const dcp_progress_event* event, d
       (PyObject*)self, "iKKKK", (int)event->phase, (unsigned long long)event->bytes_done,
       (unsigned long long)event->bytes_total, (unsigned long long)event->items_done,
       (unsigned long long)event->items_total);
-  dcp_status status = settle(result, "progress", 0, error);
+  dcp_status status = pydcp_settle(result, "progress", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -337,7 +337,7 @@ PyObject* pydcp_set_progress(dcp_context* context, PyObject* callable) {
   dcp_progress_table table = {0};
   table.struct_size = sizeof table;
   table.update = progress_update;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_error* error = NULL;
   int none = callable == Py_None;
   if (!none) Py_INCREF(callable);
@@ -364,7 +364,7 @@ PyObject* pydcp_set_log(dcp_context* context, PyObject* callable) {
   dcp_log_table table = {0};
   table.struct_size = sizeof table;
   table.log = log_line;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   dcp_error* error = NULL;
   int none = callable == Py_None;
   if (!none) Py_INCREF(callable);
@@ -391,7 +391,7 @@ PyObject* pydcp_on_done(dcp_future* future, PyObject* callable) {
   dcp_status status;
   Py_INCREF(callable);
   PyThreadState* thread = PyEval_SaveThread();
-  status = dcp_future_on_done(future, future_done, callable, drop, &error);
+  status = dcp_future_on_done(future, future_done, callable, pydcp_drop, &error);
   PyEval_RestoreThread(thread);
   if (status != DCP_OK) {
     pydcp_raise(status, error, NULL);
@@ -437,7 +437,7 @@ PyObject* pydcp_verify(dcp_checkpoint* checkpoint, PyObject* on_damage, dcp_canc
   dcp_verify_table table = {0};
   table.struct_size = sizeof table;
   table.on_damage = verify_damage;
-  table.destroy = drop;
+  table.destroy = pydcp_drop;
   int none = on_damage == Py_None;
   dcp_verify_report* report = NULL;
   dcp_error* error = NULL;

@@ -75,3 +75,8 @@ int pydcp_sizes_in(PyObject* sequence, int64_t* sizes, int max_count, const char
   Py_DECREF(fast);
   return (int)count;
 }
+
+PyObject* pydcp_seconds_out(int64_t milliseconds) {
+  if (milliseconds < 0) Py_RETURN_NONE;
+  return PyFloat_FromDouble((double)milliseconds / 1000.0);
+}

@@ -191,6 +191,45 @@ std::string PoolsFollowTheBudget() {
   return {};
 }
 
+std::string AKeptArenaIsUsedAgain() {
+  Engine engine;
+  ArenaKeeper keeper;
+  const ValuePtr state = DictOf({{"a", Value::Of(PatternTensor(DType::kFloat32, {1000}, 1))}});
+  const ValuePtr larger = DictOf({{"a", Value::Of(PatternTensor(DType::kFloat32, {2000}, 2))}});
+  const ValuePtr none = DictOf({{"a", Value::Int(1)}});
+  auto first = Stage(*state, engine, nullptr, &keeper);
+  CHECK_OK(first);
+  const std::byte* at = At(*first, "a").data;
+  // In use: others get memory of their own.
+  auto second = Stage(*state, engine, nullptr, &keeper);
+  CHECK_OK(second);
+  const std::byte* other = At(*second, "a").data;
+  CHECK_THAT(other != at);
+  CHECK_THAT(Equal(**first, *state) && Equal(**second, *state));
+  *second = nullptr;
+  auto third = Stage(*state, engine, nullptr, &keeper);
+  CHECK_OK(third);
+  CHECK_THAT(At(*third, "a").data == other);
+  *third = nullptr;
+  // What holds no tensors changes nothing; what is larger gets more.
+  CHECK_OK(Stage(*none, engine, nullptr, &keeper));
+  auto grown = Stage(*larger, engine, nullptr, &keeper);
+  CHECK_OK(grown);
+  CHECK_THAT(Equal(**grown, *larger));
+  at = At(*grown, "a").data;
+  *grown = nullptr;
+  auto smaller = Stage(*state, engine, nullptr, &keeper);
+  CHECK_OK(smaller);
+  CHECK_THAT(At(*smaller, "a").data == at);
+  // Released while in use: it goes with its last user.
+  keeper.Release();
+  CHECK_THAT(Equal(**smaller, *state));
+  auto fresh = Stage(*state, engine, nullptr, &keeper);
+  CHECK_OK(fresh);
+  CHECK_THAT(At(*fresh, "a").data != at);
+  return {};
+}
+
 }  // namespace
 }  // namespace dcp
 
@@ -204,6 +243,7 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::DevicesNeedACopier>),
       cmocka_unit_test(dcp::Checked<dcp::ProgressIsToldAndMayStop>),
       cmocka_unit_test(dcp::Checked<dcp::PoolsFollowTheBudget>),
+      cmocka_unit_test(dcp::Checked<dcp::AKeptArenaIsUsedAgain>),
   };
   return cmocka_run_group_tests_name("staging/stage", tests, nullptr, nullptr);
 }
