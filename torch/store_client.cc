@@ -15,7 +15,7 @@ using Milliseconds = std::chrono::milliseconds;
 using Microseconds = std::chrono::microseconds;
 
 constexpr Milliseconds kGrace{600};       // for the store's answer, beyond the time of the call
-constexpr Milliseconds kLongWait{30000};  // from here on the store waits itself
+constexpr Milliseconds kLongWait{60000};  // from here on the store waits itself
 constexpr Milliseconds kLongest{1 << 30};
 constexpr Microseconds kShortestPause{200};
 constexpr Microseconds kLongestPause{100000};

@@ -1,16 +1,31 @@
-// The communicator suite over a c10d store: conformance <store> and what processes.py adds.
+// The communicator suite over c10d: conformance <store or "gloo"> and what ranks.py adds.
 #include <cstdio>
+#include <string>
 
 #include "conformance/communicator_suite.h"
 #include "job.h"
+
+namespace {
+
+dcp_status Make(Job* job, const std::string& kind, dcp_communicator** out, dcp_error** error) {
+#ifdef DCP_TEST_GLOO
+  if (kind == "gloo") {
+    RegisterGlooGroup(job, "trainer");
+    return dcp_torch_communicator_from_group_name("trainer", "libdcp/1", 0, 60000, out, error);
+  }
+#endif
+  (void)kind;
+  return dcp_torch::StoreCommunicator(job->store, job->rank, job->size, {"libdcp/1", 0}, out,
+                                      error);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   Job job(argv[1], argc, argv);
   dcp_communicator* comm = nullptr;
   dcp_error* error = nullptr;
-  const dcp_torch::StoreOptions options = {"libdcp/1", 0};
-  if (dcp_torch::StoreCommunicator(job.store, job.rank, job.size, options, &comm, &error) !=
-      DCP_OK) {
+  if (Make(&job, argv[1], &comm, &error) != DCP_OK) {
     std::fprintf(stderr, "rank %d: %s\n", job.rank, dcp_error_message(error));
     return 1;
   }

@@ -7,31 +7,26 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-namespace {
-
-c10::intrusive_ptr<c10d::Store> Open(const Job& job, const std::string& kind) {
+Job::Job(const std::string& kind, int argc, char** argv) {
+  if (argc < 6) std::abort();
+  char** const last = argv + argc - 5;
+  rank = std::atoi(last[0]);
+  size = std::atoi(last[1]);
+  folder = last[4];
   if (kind == "file") {
-    return c10::make_intrusive<c10d::FileStore>(job.folder + "/store", job.size);
+    store = c10::make_intrusive<c10d::FileStore>(folder + "/store", size);
+    return;
   }
   c10d::TCPStoreOptions options;
-  options.port = static_cast<uint16_t>(job.port);
-  options.isServer = job.rank == 0;
-  options.numWorkers = static_cast<size_t>(job.size);
-  auto store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
-  if (kind == "tcp") return store;
-  return c10::make_intrusive<c10d::PrefixStore>(
-      "trainer", c10::make_intrusive<c10d::PrefixStore>("inner", store));
-}
-
-}  // namespace
-
-Job::Job(const std::string& kind, int argc, char** argv) {
-  if (argc < 5) std::abort();
-  rank = std::atoi(argv[argc - 4]);
-  size = std::atoi(argv[argc - 3]);
-  port = std::atoi(argv[argc - 2]);
-  folder = argv[argc - 1];
-  store = Open(*this, kind);
+  options.port = static_cast<uint16_t>(std::atoi(last[2]));
+  options.isServer = rank == 0;
+  if (rank == 0) options.masterListenFd = std::atoi(last[3]);
+  options.numWorkers = static_cast<size_t>(size);
+  store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  if (kind == "prefix") {
+    auto inner = c10::make_intrusive<c10d::PrefixStore>("inner", store);
+    store = c10::make_intrusive<c10d::PrefixStore>("trainer", inner);
+  }
 }
 
 Job::~Job() = default;
