@@ -33,10 +33,11 @@ DCP_TORCH_API dcp_status dcp_torch_check(dcp_error **error);
  * does not answer never holds up the save beyond its timeout.
  *
  * `prefix`: this group's own, and never used in the store before: "libdcp/" and a number, say.
- * `host_rank`: the rank of this group whose process hosts the store; failures name it when the
- *   store is lost (DCP_RANK_FAILED) or does not answer (DCP_TIMEOUT). -1: none of them does, as
- *   under torchrun, whose agent hosts it; then they are DCP_IO. The process that hosts the store
- *   must not end before all ranks are through.
+ * `host_rank`: the rank of this group whose process hosts the store, and who is named when the
+ *   store is lost (DCP_RANK_FAILED) or does not answer in time (DCP_TIMEOUT). -1: none of them does,
+ *   as under torchrun, whose agent hosts it; then it is the ranks that were waited for that are
+ *   named, with DCP_IO for what they failed with. The process that hosts the store must not end
+ *   before all ranks are through.
  * `timeout_ms`: for the connection; negative: for ever.
  * *out is [owned]. A store that answers again is used again. */
 
