@@ -24,27 +24,24 @@ DCP_TORCH_API dcp_status dcp_torch_check(dcp_error **error);
 
 /* Communicators. Those of one group are made by all its ranks with the same `prefix`, each for
  * itself; nobody waits for the others. What they send one another lies in the store for a moment,
- * in values of up to 4 MiB, under keys that begin with the prefix and are deleted when they are
- * read:
- * "<prefix>/<from>/<to>/<number>".
+ * in values of up to 4 MiB that are deleted when they are read; each key begins with the prefix.
  *
- * They work on a connection of their own, a clone of the store's, on a thread that can be left
+ * They work on a connection of their own, a clone of the store's, and on a thread that can be left
  * behind: a save in the background never holds up the program's use of the store, and a store that
- * does not answer never holds up the save beyond its timeout.
+ * does not answer holds up no call for a second longer than its timeout.
  *
  * `prefix`: this group's own, and never used in the store before: "libdcp/" and a number, say.
- * `host_rank`: the rank of this group whose process hosts the store, and who is named when the
- *   store is lost (DCP_RANK_FAILED) or does not answer in time (DCP_TIMEOUT). -1: none of them does,
- *   as under torchrun, whose agent hosts it; then it is the ranks that were waited for that are
- *   named, with DCP_IO for what they failed with. The process that hosts the store must not end
- *   before all ranks are through.
+ * `host_rank`: the rank of this group whose process hosts the store. It is named when the store is
+ *   lost (DCP_RANK_FAILED) or does not answer in time (DCP_TIMEOUT), and must not end before all
+ *   ranks are through. -1: none of them hosts it, as under torchrun, whose agent does. What is
+ *   named then are the ranks that were waited for, with DCP_IO.
  * `timeout_ms`: for the connection; negative: for ever.
  * *out is [owned]. A store that answers again is used again. */
 
 /** Of the ranks of the process group that this process knows under `group_name`
  *  (torch.distributed.ProcessGroup.group_name), over its store. The group's own sends and receives
- *  are not used, whatever the size: one that is given up takes the program's group with it (gloo
- *  closes all its pairs, NCCL aborts). */
+ *  are not used, whatever the size: gloo closes the whole group when one is given up, and NCCL has
+ *  none for memory of the host. */
 DCP_TORCH_API dcp_status dcp_torch_communicator_from_group_name(
     const char *group_name, const char *prefix, int32_t host_rank, int64_t timeout_ms,
     dcp_communicator **out, dcp_error **error);
