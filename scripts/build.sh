@@ -4,5 +4,5 @@
 
 "$ROOT/scripts/setup.sh" build
 configure release
-cmake --build "$ROOT/build/release" -j "$JOBS" --target dcp dcpctl dcp_python dcp_examples llama_state disk_limit
+cmake --build "$ROOT/build/release" -j "$JOBS" --target dcp_libraries dcpctl dcp_python dcp_examples llama_state disk_limit
 say "${GREEN}built${RESET} build/release/bin/dcpctl, build/release/lib/libdcp.so; build/venv/bin/python imports libdcp"

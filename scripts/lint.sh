@@ -7,7 +7,7 @@
 cd "$ROOT"
 
 mapfile -t sources < <(git ls-files --cached --others --exclude-standard \
-  'src/*.cc' 'src/*.h' 'include/*.h' 'fuzz/*.cc' 'bench/*.cc' 'examples/*.c' \
+  'src/*.cc' 'src/*.h' 'mpi/*.cc' 'mpi/*.h' 'torch/*.cc' 'torch/*.h' 'include/*.h' 'include/*.hpp' 'fuzz/*.cc' 'bench/*.cc' 'examples/*.c' \
   'tests/*.cc' 'tests/*.c' 'tests/*.h' 'bindings/*.c' 'bindings/*.h' | while read -r file; do
     [ -f "$file" ] && printf '%s\n' "$file"
   done)

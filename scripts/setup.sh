@@ -12,7 +12,7 @@ packages=(g++ cmake ninja-build pkg-config zlib1g-dev libfmt-dev libisal-dev lib
 case $step in
   build) ;;
   mpi) packages+=(libopenmpi-dev openmpi-bin) ;;
-  test) packages+=(binutils strace valgrind) ;;
+  test) packages+=(binutils strace valgrind libgloo-dev) ;;
   fuzz)
     if [ -z "$(find_clang)" ]; then
       if apt-cache show clang-14 >/dev/null 2>&1; then

@@ -83,8 +83,11 @@ STEPS = [
     Step("many-shards", "build/release/bin/stress {scratch}/ckpt shards {count} {seed}", 1000000, 1000000),
     Step("reshard", "build/release/bin/stress_reshard {count} {seed}", 10000, 1000),
     Step("ranks-tsan", "scripts/tsan.sh stress_ranks {count} {seed}", 1000, 250),
-    Step("lost-ranks-mpi", f"LOST_RANK_RUNS={{count}} LOST_RANK_SEED={{seed}} {{python}} tests/mpi/lost_rank.py "
+    Step("lost-ranks-mpi", f"LOST_RANK_RUNS={{count}} LOST_RANK_SEED={{seed}} {{python}} tests/lost_rank/lost_rank.py "
          f"build/release/bin/mpi_lost_rank build/release/bin/dcpctl {MPIRUN}", 250, 10, elsewhere="ctest release"),
+    Step("lost-ranks-c10d", "LOST_RANK_RUNS={count} LOST_RANK_SEED={seed} {python} tests/lost_rank/lost_rank.py "
+         "build/release/bin/torch_lost_rank build/release/bin/dcpctl c10d", 250, 10, torch="2.15",
+         elsewhere="ctest libdcp_torch"),
     read_by("2.15", "default"),
     read_by("2.13", "default"),
     read_by("2.8", "default"),

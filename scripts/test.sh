@@ -73,7 +73,7 @@ stage "set up" none scripts/setup.sh mpi
 scripts/setup.sh test >"$LOGS/set-up-torch.log" 2>&1 </dev/null &
 torch_pid=$!
 
-stage "build release" none build_preset release -DDCP_MPI=ON
+stage "build release" none build_preset release -DDCP_MPI=ON -DDCP_TORCH=OFF
 stage "ctest release" "$CTEST" run_ctest release -E '^(python|cli)$' -LE instructions
 stage "pytest dcpctl" "$PYTEST" "${SIGNALS[@]}" build/venv/bin/python -m pytest -q -p no:cacheprovider tests/cli
 stage "pytest Python package" "$PYTEST" \
@@ -98,10 +98,13 @@ if ! wait_for_torch; then
   exit 1
 fi
 if [ -x "$TORCH" ]; then
+  LIBTORCH=$("$TORCH" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch
+  stage "build libdcp_torch" none build_preset release -DDCP_MPI=ON -DDCP_TORCH=ON "-DDCP_TORCH_DIR=$LIBTORCH"
+  stage "ctest libdcp_torch" "$CTEST" run_ctest release -L '^torch$'
   stage "live exchange with torch 2.15" "$PYTEST" \
     "${SIGNALS[@]}" "PYTHONPATH=$ROOT/build/release/python" "$TORCH" -m pytest -q -p no:cacheprovider tests/exchange
 else
-  summary+=("live exchange with torch 2.15: NOT RUN, it needs Python 3.11 or later")
+  summary+=("libdcp_torch, live exchange with torch 2.15: NOT RUN, they need Python 3.11 or later")
 fi
 # Valgrind came with torch.
 stage "instruction counts" "$CTEST" run_ctest release -L instructions
