@@ -48,6 +48,7 @@ from ._errors import (  # noqa: E402
     missing_ranks,
 )
 from ._future import Future  # noqa: E402
+from ._key_value import KeyValueStore, store_communicator  # noqa: E402
 from ._load import load, load_into  # noqa: E402
 from ._progress import ProgressEvent, progress_bar  # noqa: E402
 from ._report import Damage, LoadReport, SaveReport, VerifyReport  # noqa: E402
@@ -95,6 +96,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "IoError",
+    "KeyValueStore",
     "Layout",
     "LimitError",
     "LoadReport",
@@ -130,5 +132,6 @@ __all__ = [
     "open",
     "progress_bar",
     "save",
+    "store_communicator",
     "verify",
 ]

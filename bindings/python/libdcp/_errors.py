@@ -31,6 +31,7 @@ class Error(Exception):
     """
 
     status: int = 10
+    arrived: list[bytes | None] | None = None  # see Communicator.gather
 
     def __init__(
         self,

@@ -256,6 +256,9 @@ PyObject *pydcp_add_transform(dcp_context *context, const char *name, const char
                               PyObject *object);
 %makes(pydcp_communicator)
 dcp_communicator *pydcp_communicator(PyObject *object, int rank, int world_size);
+%makes(pydcp_store_communicator)
+dcp_communicator *pydcp_store_communicator(PyObject *object, const char *prefix, int rank,
+                                           int world_size);
 %by_hand(pydcp_gather)
 PyObject *pydcp_gather(dcp_communicator *communicator, PyObject *data, int root,
                        long long timeout_ms);

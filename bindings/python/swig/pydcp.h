@@ -142,6 +142,11 @@ PyObject* pydcp_broadcast(dcp_communicator* communicator, PyObject* data, int ro
                           long long timeout_ms);
 PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long long timeout_ms);
 
+/* ---- key_value.c ---- */
+
+dcp_communicator* pydcp_store_communicator(PyObject* object, const char* prefix, int rank,
+                                           int world_size);
+
 /* ---- reports.c ---- */
 
 PyObject* pydcp_save_report(const dcp_save_report* report);

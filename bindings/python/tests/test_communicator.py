@@ -84,7 +84,35 @@ class Queues(libdcp.Communicator):
         return self.scatter([data] * self.world_size if self._rank == root else None, root, timeout)
 
 
-GROUPS = {"local": libdcp.local_communicators, "python": Queues.group}
+class Table(libdcp.KeyValueStore):
+    """A dict that threads share."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.changed = threading.Condition()
+
+    def set(self, key: str, value: bytes, timeout: float | None) -> None:
+        assert len(value) <= (4 << 20) + 64
+        with self.changed:
+            self.values[key] = value
+            self.changed.notify_all()
+
+    def get(self, key: str, timeout: float | None) -> bytes | None:
+        with self.changed:
+            self.changed.wait_for(lambda: key in self.values, timeout)
+            return self.values.get(key)
+
+    def remove(self, key: str) -> None:
+        with self.changed:
+            self.values.pop(key, None)
+
+    @staticmethod
+    def group(size: int) -> list[Any]:
+        table = Table()
+        return [libdcp.store_communicator(table, "job/1", rank, size) for rank in range(size)]
+
+
+GROUPS = {"local": libdcp.local_communicators, "python": Queues.group, "store": Table.group}
 
 
 @pytest.fixture(params=sorted(GROUPS))
@@ -187,6 +215,43 @@ def test_a_missing_rank_is_named(group: Callable[[int], list[Any]], tmp_path: An
     assert not (tmp_path / "c" / ".metadata").exists()
 
 
+class Relay(Queues):
+    """A gather that tells what came beside a missing rank."""
+
+    def gather(self, data: bytes, root: int, timeout: float | None) -> list[bytes] | None:
+        if self._rank != root:
+            return super().gather(data, root, timeout)
+        error = libdcp.TimeoutError("rank 2 did not come", failures=libdcp.missing_ranks([2]))
+        error.arrived = [data, self._take(1, timeout), None]
+        raise error
+
+
+def test_what_came_beside_a_missing_rank(tmp_path: Any) -> None:
+    def gather(comm: Any) -> Any:
+        return comm.gather(b"of %d" % comm.rank, 0, 1.0) if comm.rank < 2 else None
+
+    error = on_ranks(libdcp.local_communicators(3), gather)[0]
+    assert isinstance(error, libdcp.TimeoutError) and [f.rank for f in error.failures] == [2]
+    assert error.arrived == [b"of 0", b"of 1", None]
+
+    # So a rank that failed by itself is named beside one that is missing.
+    class Refusing(libdcp.Storage):
+        def make_root(self) -> None:
+            raise ValueError("this rank's disk")
+
+    queues = Queues.group(3)[0]._queues
+    where = [tmp_path / "c", Refusing(), None]
+
+    def save(comm: Any) -> Any:
+        if comm.rank == 2:
+            return None
+        return libdcp.save(tree_of(comm.rank, 3), where[comm.rank], communicator=comm, timeout=5.0)
+
+    errors = on_ranks([Relay(rank, queues) for rank in range(3)], save)
+    for error in errors[:2]:
+        assert [failure.rank for failure in error.failures] == [1, 2], error
+
+
 def test_what_is_no_communicator(tmp_path: Any) -> None:
     with pytest.raises(TypeError, match="communicator"):
         libdcp.save({"a": 1}, tmp_path / "c", communicator=3)  # type: ignore[arg-type]
@@ -194,6 +259,29 @@ def test_what_is_no_communicator(tmp_path: Any) -> None:
         libdcp.save({"a": 1}, tmp_path / "c", coordinator=5)
     with pytest.raises(libdcp.InvalidArgumentError, match="local group of 0"):
         libdcp.local_communicators(0)
+    with pytest.raises(TypeError, match="KeyValueStore"):
+        libdcp.store_communicator({}, "job", 0, 1)  # type: ignore[arg-type]
+    with pytest.raises(libdcp.InvalidArgumentError, match="rank 1 of a group of 1"):
+        libdcp.store_communicator(Table(), "job", 1, 1)
+
+
+def test_a_store_that_is_lost_names_its_host() -> None:
+    class Lost(Table):
+        def get(self, key: str, timeout: float | None) -> bytes | None:
+            failure = libdcp.RankFailure(0, "", libdcp.IoError("gone"))
+            raise libdcp.IoError("the store is gone", failures=(failure,))
+
+    comm = libdcp.store_communicator(Lost(), "job", 1, 3)
+    with pytest.raises(libdcp.IoError, match="the store is gone") as raised:
+        comm.broadcast(b"", 2, 60.0)
+    assert [failure.rank for failure in raised.value.failures] == [0]
+
+
+def test_no_keys_are_left() -> None:
+    table = Table()
+    comms = [libdcp.store_communicator(table, "job/1", rank, 3) for rank in range(3)]
+    on_ranks(comms, lambda comm: comm.broadcast(b"x" * (9 << 20), 0, 60.0) and comm.barrier(60.0))
+    assert table.values == {}
 
 
 def test_async_saves_by_ranks(tmp_path: Any) -> None:
