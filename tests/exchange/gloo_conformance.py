@@ -11,7 +11,7 @@ import libdcp.torch
 from libdcp._communicator import native_communicator
 
 RECOVERS, SAYS_STILL_HERE, CHECKS_CALLS = 1, 2, 4
-SILENCE_MS = 1500
+SILENCE_MS = 1000
 
 
 def suite():

@@ -56,3 +56,15 @@ def test_a_save_beside_the_jobs_own_work(tmp_path):
 def test_no_keys_are_left(tmp_path):
     texts = gloo_job.run(tmp_path, 2, "gloo_faults", "leave_no_keys", tmp_path / "c")
     assert told_by(texts[0])["left"] == 0
+
+
+def test_checkpoints_of_2_3_4_and_8_ranks_load_on_any_other_number(tmp_path, capsys):
+    """1, 2, 3, 4 and 8 ranks, DTensors on 1-D and 2-D meshes: ours in stock and in ours, stock's in ours."""
+    texts = gloo_job.run(tmp_path / "job", 8, "gloo_exchange", "exchange", tmp_path)
+    loads = [int(text.partition("loads ")[2].split()[0]) for text in texts]
+    # 7 checkpoints each way (4 and 8 ranks: of two meshes), read with 1 or 3 layouts by those other than the savers.
+    assert loads[0] == sum(
+        (3 if by in (4, 8) else 1) * times
+        for times in (2, 1) for saved in (1, 2, 3, 4, 4, 8, 8) for by in (1, 2, 3, 4, 8) if by != saved)
+    with capsys.disabled():
+        print(f"\nGloo, 8 processes: {loads[0]} loads of 14 checkpoints by other numbers of ranks, all equal", end="")
