@@ -41,7 +41,7 @@ def lose(where, victim, what, timeout, coordinator):
         libdcp.save(rows(rank, size), where, communicator=comm, timeout=float(timeout),
                     coordinator=int(coordinator))
     except libdcp.Error as error:
-        named, kind = [failure.rank for failure in error.failures], type(error).__name__
+        named, kind = sorted(error.failures), type(error).__name__
         print(error)
     took = time.monotonic() - begin
     told(named=named, kind=kind, took=took)

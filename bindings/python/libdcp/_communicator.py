@@ -88,10 +88,10 @@ class NativeCommunicator(Communicator):
         try:
             everyone = raw.pydcp_gather(self._native, data, root, milliseconds(timeout))
         except Error as error:
-            missing = {failure.rank for failure in error.failures}
             if error.arrived is not None:
                 error.arrived = [
-                    None if rank in missing else part for rank, part in enumerate(error.arrived)
+                    None if rank in error.failures else part
+                    for rank, part in enumerate(error.arrived)
                 ]
             raise
         return everyone if self.rank == root else None

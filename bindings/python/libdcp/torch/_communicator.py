@@ -125,7 +125,7 @@ class StoreCommunicator(Communicator):
             if isinstance(error.__cause__, LostStore):
                 raise error.__cause__ from error.__cause__.__cause__
             silent = isinstance(error, TimeoutError) or any(
-                isinstance(failure.error, TimeoutError) for failure in error.failures
+                isinstance(failure.error, TimeoutError) for failure in error.failures.values()
             )
             if silent and not self._store.answers():
                 raise self._store.lost("it does not answer") from error
