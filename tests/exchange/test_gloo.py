@@ -1,6 +1,8 @@
 """libdcp.torch in jobs of real processes over Gloo."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +70,23 @@ def test_checkpoints_of_2_3_4_and_8_ranks_load_on_any_other_number(tmp_path, cap
         for times in (2, 1) for saved in (1, 2, 3, 4, 4, 8, 8) for by in (1, 2, 3, 4, 8) if by != saved)
     with capsys.disabled():
         print(f"\nGloo, 8 processes: {loads[0]} loads of 14 checkpoints by other numbers of ranks, all equal", end="")
+
+
+def test_libdcp_imports_no_torch():
+    code = "import sys, libdcp; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_no_communicator():
+    import libdcp.torch
+
+    with pytest.raises(RuntimeError, match="not initialized"):
+        libdcp.torch.communicator()
+    store = torch.distributed.HashStore()
+    with pytest.raises(ValueError, match="rank, world_size and name"):
+        libdcp.torch.communicator(store=store)
+    with pytest.raises(ValueError, match="the group's"):
+        libdcp.torch.communicator(rank=0, world_size=1)
+    alone = libdcp.torch.communicator(store=store, rank=0, world_size=1, name="alone")
+    assert (alone.rank, alone.world_size) == (0, 1)
+    assert alone.all_gather(b"x") == [b"x"]
