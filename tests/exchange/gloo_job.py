@@ -65,6 +65,7 @@ def init(folder, rank, size):
 
 
 def main(folder, rank, size, module, function, *arguments):
+    import libdcp  # noqa: F401  before torch: then what torch does at exit comes before what libdcp does
     import torch.distributed as dist
 
     sys.path.insert(0, str(HERE))

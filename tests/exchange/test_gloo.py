@@ -90,3 +90,9 @@ def test_what_is_no_communicator():
     alone = libdcp.torch.communicator(store=store, rank=0, world_size=1, name="alone")
     assert (alone.rank, alone.world_size) == (0, 1)
     assert alone.all_gather(b"x") == [b"x"]
+
+
+def test_an_interpreter_that_exits_waits_for_its_save(tmp_path):
+    texts = gloo_job.run(tmp_path, 2, "gloo_faults", "leave_while_saving", tmp_path / "c")
+    assert not any("cancelled" in text for text in texts), texts
+    assert libdcp.verify(tmp_path / "c").ok

@@ -73,6 +73,13 @@ typedef struct {} TYPE;
 %handle(dcp_save_report)
 %handle(dcp_load_report)
 %newobject dcp_cancel_new;
+/* Also as members of options: the proxy goes on owning the handle, which the library shares. */
+%typemap(in) dcp_cancel *cancel (void *handle = NULL), dcp_communicator *communicator (void *handle = NULL) {
+  if (!SWIG_IsOK(SWIG_ConvertPtr($input, &handle, $descriptor, 0))) {
+    SWIG_exception_fail(SWIG_TypeError, "in method '$symname', argument $argnum of type '$type'");
+  }
+  $1 = ($ltype)handle;
+}
 
 /* ---- out numbers ---- */
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import queue
 import threading
+import weakref
 from typing import Any, Callable
 
 import numpy as np
@@ -358,6 +360,31 @@ def test_no_keys_are_left() -> None:
     comms = [libdcp.store_communicator(table, "job/1", rank, 3) for rank in range(3)]
     on_ranks(comms, lambda comm: comm.broadcast(b"x" * (9 << 20), 0, 60.0) and comm.barrier(60.0))
     assert table.values == {}
+
+
+def test_what_saves_used_is_let_go(tmp_path: Any) -> None:
+    class Alone(libdcp.Communicator):
+        rank, world_size = 0, 1
+
+        def gather(self, data: bytes, root: int, timeout: float | None) -> list[bytes]:
+            return [data]
+
+        def scatter(self, parts: list[bytes] | None, root: int, timeout: float | None) -> bytes:
+            assert parts is not None
+            return parts[0]
+
+        def broadcast(self, data: bytes, root: int, timeout: float | None) -> bytes:
+            return data
+
+    comm = Alone()
+    kept = weakref.ref(comm)
+    libdcp.save({"a": 1}, tmp_path / "c", communicator=comm)
+    libdcp.load_into({"a": 0}, tmp_path / "c", communicator=comm)
+    libdcp.async_save({"a": 2}, tmp_path / "c", communicator=comm).result()
+    del comm
+    gc.collect()
+    assert kept() is None
+    assert libdcp.load(tmp_path / "c") == {"a": 2}
 
 
 def test_async_saves_by_ranks(tmp_path: Any) -> None:

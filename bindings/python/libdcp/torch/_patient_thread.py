@@ -22,10 +22,9 @@ class PatientThread:
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._last: concurrent.futures.Future[Any] | None = None
-        thread = threading.Thread(target=_run, args=(self._calls,), name=name, daemon=True)
-        thread.start()
-        # Also when the interpreter ends: no thread of ours is in torch's code then.
-        weakref.finalize(self, _stop, self._calls, thread)
+        threading.Thread(target=_run, args=(self._calls,), name=name, daemon=True).start()
+        # Not when the interpreter exits: saves that still run are waited for, and need the thread.
+        weakref.finalize(self, self._calls.put, None).atexit = False
 
     @property
     def stuck(self) -> bool:
@@ -56,9 +55,3 @@ def _run(calls: queue.SimpleQueue[_Work]) -> None:
         except BaseException as error:
             future.set_exception(error)
         del call, future, work
-
-
-def _stop(calls: queue.SimpleQueue[_Work], thread: threading.Thread) -> None:
-    calls.put(None)
-    if thread is not threading.current_thread():
-        thread.join(1.0)
