@@ -82,6 +82,7 @@ STEPS = [
     Step("many-tensors", "build/release/bin/stress {scratch}/ckpt tensors {count} {seed}", 178000, 178000),
     Step("many-shards", "build/release/bin/stress {scratch}/ckpt shards {count} {seed}", 1000000, 1000000),
     Step("reshard", "build/release/bin/stress_reshard {count} {seed}", 10000, 1000),
+    Step("reshard-with-torch", "{torch} tests/exchange/reshard.py {scratch} {count} {seed}", 500, 50, torch="2.15"),
     Step("ranks-tsan", "scripts/tsan.sh stress_ranks {count} {seed}", 1000, 250),
     Step("lost-ranks-mpi", f"LOST_RANK_RUNS={{count}} LOST_RANK_SEED={{seed}} {{python}} tests/lost_rank/lost_rank.py "
          f"build/release/bin/mpi_lost_rank build/release/bin/dcpctl {MPIRUN}", 250, 10, elsewhere="ctest release"),

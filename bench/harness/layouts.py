@@ -96,6 +96,18 @@ def many(count: int, tensor_bytes: int) -> list[Tensor]:
     ]
 
 
+MATRICES, MATRIX_COLUMNS = 200, 1024
+
+
+def matrices(nbytes: int, ranks: int) -> list[Tensor]:
+    """About `nbytes` in MATRICES float32 matrices whose rows and columns divide by `ranks`."""
+    rows = max(nbytes // (4 * MATRICES * MATRIX_COLUMNS * ranks), 1) * ranks
+    return [
+        Tensor(f"model.layers.{i // 10}.part_{i % 10}.weight", "float32", (rows, MATRIX_COLUMNS))
+        for i in range(MATRICES)
+    ]
+
+
 SLICE_PARTS = 1000
 
 

@@ -26,8 +26,8 @@ class Memory:
     def __init__(self, payload_library: str) -> None:
         self._library = _library(payload_library)
 
-    def fill(self, address: int, size: int, seed: int) -> None:
-        self._library.bench_payload_fill(address, size, seed, 0)
+    def fill(self, address: int, size: int, seed: int, offset: int = 0) -> None:
+        self._library.bench_payload_fill(address, size, seed, offset)
 
     def check(self, name: str, address: int, size: int, seed: int, offset: int = 0) -> None:
         same = self._library.bench_payload_check(address, size, seed, offset)

@@ -6,7 +6,7 @@ from typing import Callable
 
 from ..report import Report
 from ..session import Session
-from . import b1, b2, b3, b4, b4m, b5, b6, b7, b8, b9, b12, b13
+from . import b1, b2, b3, b4, b4m, b5, b5r, b6, b7, b8, b9, b12, b13
 
 # In the order they are run: those that share measurements beside each other.
 BENCHMARKS: dict[str, Callable[[Session], Report]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Session], Report]] = {
     "B4": b4.run,
     "B4m": b4m.run,
     "B5": b5.run,
+    "B5r": b5r.run,
     "B6": b6.run,
     "B7": b7.run,
     "B8": b8.run,

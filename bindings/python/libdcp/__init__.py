@@ -36,6 +36,7 @@ from ._errors import (  # noqa: E402
     AlreadyExistsError,
     CallbackError,
     CancelledError,
+    CheckpointException,
     CorruptError,
     Error,
     ForkedError,
@@ -57,6 +58,7 @@ from ._errors import (  # noqa: E402
     missing_ranks,
 )
 from ._future import Future  # noqa: E402
+from ._key_value import KeyValueStore, store_communicator  # noqa: E402
 from ._load import load, load_into  # noqa: E402
 from ._progress import ProgressEvent, progress_bar  # noqa: E402
 from ._rank_local import (  # noqa: E402
@@ -107,6 +109,7 @@ __all__ = [
     "CheckpointWriterConfig",
     "Checkpointer",
     "CheckpointerConfig",
+    "CheckpointException",
     "Chunk",
     "CommitHook",
     "Communicator",
@@ -126,6 +129,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "IoError",
+    "KeyValueStore",
     "Layout",
     "LimitError",
     "LoadReport",
@@ -171,5 +175,6 @@ __all__ = [
     "progress_bar",
     "register_barrier",
     "save",
+    "store_communicator",
     "verify",
 ]

@@ -6,6 +6,7 @@ from typing import Any, Sequence
 
 from . import dcp_raw as raw
 from ._context import milliseconds
+from ._errors import Error
 
 
 class Communicator:
@@ -30,7 +31,8 @@ class Communicator:
         raise NotImplementedError
 
     def gather(self, data: bytes, root: int, timeout: float | None) -> Sequence[bytes] | None:
-        """On ``root`` everyone's ``data`` in the order of ranks, elsewhere None."""
+        """On ``root`` everyone's ``data`` in the order of ranks, elsewhere None. Where ranks are
+        missing, the exception's ``arrived`` may hold what the others gave, None in their places."""
         raise NotImplementedError
 
     def scatter(self, parts: list[bytes] | None, root: int, timeout: float | None) -> bytes:
@@ -83,7 +85,15 @@ class NativeCommunicator(Communicator):
     def gather(
         self, data: bytes, root: int = 0, timeout: float | None = 600.0
     ) -> list[bytes] | None:
-        everyone = raw.pydcp_gather(self._native, data, root, milliseconds(timeout))
+        try:
+            everyone = raw.pydcp_gather(self._native, data, root, milliseconds(timeout))
+        except Error as error:
+            if error.arrived is not None:
+                error.arrived = [
+                    None if rank in error.failures else part
+                    for rank, part in enumerate(error.arrived)
+                ]
+            raise
         return everyone if self.rank == root else None
 
     def scatter(

@@ -8,22 +8,41 @@ from __future__ import annotations
 
 import builtins
 import concurrent.futures
-from typing import Any, Iterable, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple, Union
+
+from . import dcp_raw as raw
 
 
 class RankFailure(NamedTuple):
-    """What went wrong on one rank."""
+    """What went wrong on one rank, and in which step: "plan", "write" or "read"."""
 
     rank: int
     step: str
     error: "Error"
+
+    @property
+    def code(self) -> str:
+        """The status of dcp.h: "NOT_FOUND", "TIMEOUT" and so on."""
+        return str(raw.dcp_status_name(self.error.status))
+
+    @property
+    def message(self) -> str:
+        return self.error.message
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The very object that was raised, on the rank where Python raised it; None elsewhere."""
+        return self.error.__cause__
+
+
+Failures = Union[Mapping[int, RankFailure], Iterable[RankFailure]]
 
 
 class Error(Exception):
     """Base of everything libdcp raises on its own.
 
     ``status`` is the number in dcp.h, ``details`` says more by key ("file", "tensor", "offset",
-    "errno", ...), ``failures`` lists the ranks that failed. The exception of a callback written in
+    "errno", ...), ``failures`` has the ranks that failed, by number. The exception of a callback written in
     Python is ``__cause__``, the very object that was raised.
 
     A storage or transform written in Python may raise a subclass of its own accord, to say which
@@ -31,18 +50,20 @@ class Error(Exception):
     """
 
     status: int = 10
+    arrived: list[bytes | None] | None = None  # see Communicator.gather
 
     def __init__(
         self,
         message: str = "",
         *,
         details: dict[str, str] | None = None,
-        failures: tuple[RankFailure, ...] = (),
+        failures: Failures = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
-        self.failures = tuple(failures)
+        named = failures.values() if isinstance(failures, Mapping) else failures
+        self.failures: dict[int, RankFailure] = {failure.rank: failure for failure in named}
         # OSError's own attributes are set by its C constructor from other arguments.
         if isinstance(self, OSError):
             number = self.details.get("errno", "")
@@ -57,7 +78,7 @@ class Error(Exception):
 
 
 def _rebuild(
-    cls: type[Error], message: str, details: dict[str, str], failures: tuple[RankFailure, ...]
+    cls: type[Error], message: str, details: dict[str, str], failures: Failures
 ) -> Error:
     return cls(message, details=details, failures=failures)
 
@@ -114,10 +135,14 @@ class CallbackError(Error):
     status = 8
 
 
-class RankFailedError(Error):
-    """One or more ranks failed: see ``failures``."""
+class CheckpointException(Error):
+    """One or more ranks failed: ``failures`` says which, in which step and with what, the same on
+    every rank. Where this rank raised a Python exception, that is the ``__cause__``."""
 
     status = 9
+
+
+RankFailedError = CheckpointException
 
 
 class InternalError(Error):
@@ -172,11 +197,12 @@ class LimitError(Error):
     status = 17
 
 
-def missing_ranks(ranks: Iterable[int]) -> tuple[RankFailure, ...]:
+def missing_ranks(ranks: Iterable[int]) -> dict[int, RankFailure]:
     """For the ``failures`` of a communicator's exception: ranks that did not come in time."""
-    return tuple(
-        RankFailure(rank, "", TimeoutError("nothing was heard of it in time")) for rank in ranks
-    )
+    return {
+        rank: RankFailure(rank, "", TimeoutError("nothing was heard of it in time"))
+        for rank in ranks
+    }
 
 
 _BY_STATUS: dict[int, type[Error]] = {
@@ -190,7 +216,7 @@ _BY_STATUS: dict[int, type[Error]] = {
         TimeoutError,
         CancelledError,
         CallbackError,
-        RankFailedError,
+        CheckpointException,
         InternalError,
         UnsupportedError,
         OutOfMemoryError,
@@ -212,9 +238,10 @@ def make_error(
 ) -> Error:
     """The exception for an error of the library. A status that is not known is a defect."""
     cls = _BY_STATUS.get(status, InternalError)
-    error = cls(
-        message, details=details, failures=tuple(RankFailure(*failure) for failure in failures)
-    )
+    named = [RankFailure(*failure) for failure in failures]
+    error = cls(message, details=details, failures=named)
+    if cause is None:
+        cause = next((f.exception for f in named if f.exception is not None), None)
     if cause is not None:
         error.__cause__ = cause
     return error

@@ -12,7 +12,7 @@ from ._errors import NoSuchEntryError
 from ._progress import ProgressCallback
 from ._report import LoadReport
 from ._run import blocking
-from ._save import is_stateful, plain
+from ._save import encoded, is_stateful, plain
 from ._storage import Where, native_storage
 from ._transform import TransformLike
 
@@ -119,10 +119,9 @@ def load_into(
         options.communicator = ranks
     options.coordinator = int(coordinator)
     options.cancel = cancel
-    target = plain(tree)
-    state = raw.pydcp_state_dict(target, 1)
+    target, state, used = encoded(tree, 1, ranks, storage)
     report = blocking(
-        lambda: raw.dcp_load(context._native, storage, state, options),
+        lambda: raw.dcp_load(context._native, used, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
     *fields, objects = raw.pydcp_load_report(report)

@@ -11,7 +11,7 @@ from ._future import Future
 from ._progress import ProgressCallback
 from ._report import SaveReport
 from ._run import blocking
-from ._storage import Where, native_storage
+from ._storage import Storage, Where, native_storage
 from ._transform import TransformLike
 
 DIALECTS = {
@@ -80,6 +80,33 @@ def is_stateful(value: Any) -> bool:
     )
 
 
+class _Refusal(Storage):
+    """Stands for the storage of a rank that has nothing to save or load with, so that its part
+    fails in the plan."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def _refuse(self, *_: Any) -> Any:
+        raise self._error
+
+    make_root = create = open = list = _refuse
+
+
+def encoded(
+    tree: Mapping[Any, Any], target: int, ranks: Any, storage: Any
+) -> tuple[Mapping[Any, Any], Any, Any]:
+    """(plain tree, state, storage). A tree that cannot be told ends the call; among ranks, it lets the call
+    fail for all of them instead of leaving the others to wait."""
+    try:
+        flat = plain(tree)
+        return flat, raw.pydcp_state_dict(flat, target), storage
+    except Exception as error:
+        if ranks is None:
+            raise
+        return {}, raw.pydcp_state_dict({}, target), native_storage(_Refusal(error))
+
+
 def save(
     tree: Mapping[Any, Any],
     where: Where,
@@ -143,9 +170,9 @@ def save(
         dedup_to_lowest_rank=dedup_to_lowest_rank,
         cancel=cancel,
     )
-    state = raw.pydcp_state_dict(plain(tree), 0)
+    _, state, used = encoded(tree, 0, ranks, storage)
     report = blocking(
-        lambda: raw.dcp_save(context._native, storage, state, options),
+        lambda: raw.dcp_save(context._native, used, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
     return SaveReport.of(report, raw.dcp_storage_location(storage))
@@ -194,9 +221,9 @@ def async_save(
         dedup_to_lowest_rank=dedup_to_lowest_rank,
         cancel=cancel,
     )
-    state = raw.pydcp_state_dict(plain(tree), 0)
+    _, state, used = encoded(tree, 0, ranks, storage)
     native = blocking(
-        lambda: raw.dcp_save_async(context._native, storage, state, options),
+        lambda: raw.dcp_save_async(context._native, used, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
     return Future(native, raw.dcp_storage_location(storage), timeout, (context, storage, where))

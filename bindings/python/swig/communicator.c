@@ -37,6 +37,23 @@ static PyObject* bytes_of(const void* data, size_t size) {
   return PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
 }
 
+/* What the exception that is set says has come nevertheless: its `arrived`, None where nothing. */
+static void give_arrived(dcp_buffer_sink give, void* sink) {
+  PyObject *type, *exception, *traceback;
+  PyErr_Fetch(&type, &exception, &traceback);
+  PyErr_NormalizeException(&type, &exception, &traceback);
+  PyObject* arrived = PyObject_GetAttrString(exception, "arrived");
+  PyObject* all = arrived == NULL || arrived == Py_None ? NULL : PySequence_Fast(arrived, "");
+  for (Py_ssize_t i = 0; all != NULL && i < PySequence_Fast_GET_SIZE(all); i++) {
+    PyObject* one = PySequence_Fast_GET_ITEM(all, i);
+    if (one != Py_None && give_bytes(one, (int32_t)i, give, sink) != 0) PyErr_Clear();
+  }
+  Py_XDECREF(all);
+  Py_XDECREF(arrived);
+  PyErr_Clear();
+  PyErr_Restore(type, exception, traceback);
+}
+
 static dcp_status on_gather(void* self, const void* data, size_t size, int32_t root,
                             int64_t timeout_ms, dcp_buffer_sink give, void* sink,
                             dcp_error** error) {
@@ -48,6 +65,7 @@ static dcp_status on_gather(void* self, const void* data, size_t size, int32_t r
   if (result == Py_None) { /* as elsewhere than on the root */
     Py_DECREF(result);
   } else {
+    if (result == NULL) give_arrived(give, sink);
     status = give_all(result, "gather", give, sink, error);
   }
   pydcp_leave(gil);
@@ -161,10 +179,20 @@ static PyObject* list_of(dcp_buffers* buffers) {
   return list;
 }
 
+/* What came nevertheless becomes the exception's `arrived`. */
 static PyObject* ended(dcp_status status, dcp_error* error, dcp_buffers* buffers) {
   if (status == DCP_OK) return list_of(buffers);
-  dcp_buffers_free(buffers);
+  PyObject* arrived = list_of(buffers);
+  PyErr_Clear();
   pydcp_raise(status, error, NULL);
+  if (arrived != NULL && PyList_GET_SIZE(arrived) > 0) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (PyObject_SetAttrString(exception, "arrived", arrived) != 0) PyErr_Clear();
+    PyErr_Restore(type, exception, traceback);
+  }
+  Py_XDECREF(arrived);
   return NULL;
 }
 

@@ -80,6 +80,13 @@ typedef struct {} TYPE;
 %handle(dcp_save_report)
 %handle(dcp_load_report)
 %newobject dcp_cancel_new;
+/* Also as members of options: the proxy goes on owning the handle, which the library shares. */
+%typemap(in) dcp_cancel *cancel (void *handle = NULL), dcp_communicator *communicator (void *handle = NULL) {
+  if (!SWIG_IsOK(SWIG_ConvertPtr($input, &handle, $descriptor, 0))) {
+    SWIG_exception_fail(SWIG_TypeError, "in method '$symname', argument $argnum of type '$type'");
+  }
+  $1 = ($ltype)handle;
+}
 
 /* ---- out numbers ---- */
 
@@ -276,6 +283,9 @@ dcp_barrier *pydcp_barrier(PyObject *object);
 dcp_commit_hook *pydcp_commit_hook(PyObject *object);
 %makes(pydcp_communicator)
 dcp_communicator *pydcp_communicator(PyObject *object, int rank, int world_size);
+%makes(pydcp_store_communicator)
+dcp_communicator *pydcp_store_communicator(PyObject *object, const char *prefix, int rank,
+                                           int world_size);
 %by_hand(pydcp_gather)
 PyObject *pydcp_gather(dcp_communicator *communicator, PyObject *data, int root,
                        long long timeout_ms);

@@ -168,10 +168,10 @@ static dcp_status status_of(PyObject* exception, int missing_is_status) {
 /* The ranks that an exception of the library names. */
 static void add_failures(PyObject* exception, dcp_error* error) {
   if (pydcp.error_class == NULL || PyObject_IsInstance(exception, pydcp.error_class) != 1) return;
-  PyObject* failures = PyObject_GetAttrString(exception, "failures");
-  Py_ssize_t count = failures != NULL && PyTuple_Check(failures) ? PyTuple_GET_SIZE(failures) : 0;
-  for (Py_ssize_t i = 0; i < count; i++) {
-    PyObject* failure = PyTuple_GET_ITEM(failures, i);
+  PyObject* by_rank = PyObject_GetAttrString(exception, "failures");
+  PyObject* failures = by_rank != NULL && PyDict_Check(by_rank) ? PyDict_Values(by_rank) : NULL;
+  for (Py_ssize_t i = 0; failures != NULL && i < PyList_GET_SIZE(failures); i++) {
+    PyObject* failure = PyList_GET_ITEM(failures, i);
     if (!PyTuple_Check(failure) || PyTuple_GET_SIZE(failure) != 3) continue;
     long rank = PyLong_AsLong(PyTuple_GET_ITEM(failure, 0));
     const char* step = PyUnicode_AsUTF8(PyTuple_GET_ITEM(failure, 1));
@@ -186,6 +186,7 @@ static void add_failures(PyObject* exception, dcp_error* error) {
   }
   PyErr_Clear();
   Py_XDECREF(failures);
+  Py_XDECREF(by_rank);
 }
 
 dcp_status pydcp_fail(const char* callback, int missing_is_status, dcp_error** error) {

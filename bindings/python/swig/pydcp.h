@@ -158,6 +158,11 @@ PyObject* pydcp_all_gather(dcp_communicator* communicator, PyObject* data, long 
 dcp_barrier* pydcp_barrier(PyObject* object);
 dcp_commit_hook* pydcp_commit_hook(PyObject* object);
 
+/* ---- key_value.c ---- */
+
+dcp_communicator* pydcp_store_communicator(PyObject* object, const char* prefix, int rank,
+                                           int world_size);
+
 /* ---- reports.c ---- */
 
 PyObject* pydcp_save_report(const dcp_save_report* report);
