@@ -52,7 +52,7 @@ void GlobalPlanCommand(const Arguments& arguments) {
   if (!merged.ok()) Die(merged.status().ToString());
   uint64_t back_bytes = 0;
   for (const std::vector<uint32_t>& mine : merged->items) {
-    back_bytes += EncodeAssignment({"00000000-0000-0000-0000-000000000000", 0, mine}).size();
+    back_bytes += EncodeAssignment({"00000000-0000-0000-0000-000000000000", "", mine, {}}).size();
   }
   Result result;
   measure.Stop(&result);
