@@ -32,8 +32,14 @@ void WireWriter::Name(std::string_view name) {
   size_t limit = std::min(name.size(), previous_.size());
   size_t shared = 0;
   while (shared < limit && name[shared] == previous_[shared]) ++shared;
+  size_t same_end = 0;
+  while (same_end < limit - shared &&
+         name[name.size() - 1 - same_end] == previous_[previous_.size() - 1 - same_end]) {
+    ++same_end;
+  }
   Number(shared);
-  Text(name.substr(shared));
+  Number(same_end);
+  Text(name.substr(shared, name.size() - shared - same_end));
   previous_ = name;
 }
 
@@ -73,14 +79,14 @@ std::string_view WireReader::TextView() {
 
 std::string WireReader::Name() {
   uint64_t shared = Number(previous_.size());
-  std::string_view suffix = TextView();
-  if (!ok_ || shared + suffix.size() > budget_) {
+  uint64_t same_end = Number(previous_.size() - (ok_ ? shared : 0));
+  std::string_view middle = TextView();
+  if (!ok_ || shared + middle.size() + same_end > budget_) {
     ok_ = false;
     return "";
   }
-  budget_ -= shared + suffix.size();
-  previous_.resize(shared);
-  previous_ += suffix;
+  budget_ -= shared + middle.size() + same_end;
+  previous_.replace(shared, previous_.size() - shared - same_end, middle);
   return previous_;
 }
 

@@ -14,7 +14,7 @@ class WireWriter {
   void Number(uint64_t value);
   void Signed(int64_t value);  // small magnitudes take few bytes
   void Text(std::string_view text);
-  void Name(std::string_view name);  // what it shares with the name before is not written again
+  void Name(std::string_view name);  // what its ends share with the name before is counted
   std::string Take() { return std::move(out_); }
 
  private:

@@ -3,7 +3,9 @@
 #include "base/checksum.h"
 #include "metadata/codec.h"
 #include "metadata/id_table.h"
+#include "metadata/image.h"
 #include "metadata/layouts.h"
+#include "metadata/surrogate_escape.h"
 #include "metadata/trailer.h"
 #include "pickle/writer.h"
 #include "value/names.h"
@@ -26,33 +28,13 @@ bool IsIdentifier(std::string_view text) {
   });
 }
 
-// Bytes that are no text become lone surrogates, as Python's os.fsdecode() does.
-std::string SurrogateEscape(std::string_view path) {
-  std::string out;
-  while (!path.empty()) {
-    size_t take = 0;
-    for (size_t n = 1; n <= std::min<size_t>(4, path.size()) && take == 0; ++n) {
-      if (IsWtf8(path.substr(0, n))) take = n;
-    }
-    if (take > 0) {
-      out += path.substr(0, take);
-      path.remove_prefix(take);
-      continue;
-    }
-    uint32_t code = 0xdc00 + static_cast<unsigned char>(path[0]);
-    out += static_cast<char>(0xe0 | code >> 12);
-    out += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-    path.remove_prefix(1);
-  }
-  return out;
-}
-
 class Encoder {
  public:
-  Encoder(const Metadata& metadata, Dialect dialect, const ByteSink& sink)
+  // `marks` may be null.
+  Encoder(const Metadata& metadata, Dialect dialect, const ByteSink& sink, MetadataMarks* marks)
       : metadata_(metadata),
         sink_(sink),
+        marks_(marks),
         old_(dialect == Dialect::kTorch21),
         chunk_total_(CountChunks(metadata)),
         writer_(4, &out_) {}
@@ -66,6 +48,7 @@ class Encoder {
     Field("planner_data", &planner_data_);
     WritePlannerData();
     Field("storage_data", &storage_data_);
+    if (marks_ != nullptr) marks_->storage = At();
     WriteStorage();
     if (!old_) {
       Field("storage_meta", &storage_meta_);
@@ -82,6 +65,10 @@ class Encoder {
     writer_.Stop();
     Count();
     AppendTrailer(crc_, counted_, &out_);
+    if (marks_ != nullptr) {
+      marks_->complete =
+          marks_->complete && marks_->checkpoint_id.size > 0 && marks_->save_id.size > 0;
+    }
     if (sunk_.ok()) sunk_ = sink_(AsBytes(out_));
     return sunk_;
   }
@@ -97,6 +84,23 @@ class Encoder {
   void Count() {
     crc_ = Crc32(crc_, AsBytes(out_));
     counted_ += out_.size();
+  }
+  // Where in the file the next opcode goes.
+  uint64_t At() const { return counted_ + out_.size(); }
+  void MarkText(std::string_view text, MetadataMarks::Text* mark) {
+    if (marks_ != nullptr) mark->at = At();
+    writer_.String(text);
+    if (marks_ != nullptr) mark->size = At() - mark->at;
+  }
+  // The last four bytes are a CRC.
+  void MarkCrc() {
+    if (marks_ == nullptr) return;
+    const uint64_t at = At() - 1 - sizeof(uint32_t);
+    if (marks_->gaps.size() % MetadataMarks::kBlock == 0) marks_->blocks.push_back(at);
+    const uint64_t gap = at - last_crc_;
+    marks_->complete = marks_->complete && gap <= UINT32_MAX;
+    marks_->gaps.push_back(static_cast<uint32_t>(gap));
+    last_crc_ = at;
   }
   // Between opcodes. False when the sink failed: nothing more need be written.
   bool Flush() {
@@ -426,6 +430,7 @@ class Encoder {
 
   void WriteStorage() {
     file_memos_.assign(metadata_.files.size(), kNotYet);
+    if (marks_ != nullptr) marks_->files.resize(metadata_.files.size());
     transform_memos_.assign(metadata_.transform_sets.size(), kNotYet);
     writer_.EmptyDict();
     size_t open = 0;     // items since the last MARK
@@ -473,7 +478,7 @@ class Encoder {
       Class("torch.distributed.checkpoint.filesystem", "_StorageInfo", &info_class_);
       BeginObject();
       Field("relative_path", &relative_path_);
-      Shared(metadata_.files[location.file], &file_memos_[location.file]);
+      WriteFile(location.file);
       Field("offset", &offset_);
     });
     writer_.Int(static_cast<int64_t>(location.offset));
@@ -485,9 +490,20 @@ class Encoder {
     }
     if (location.has_crc32) {
       Field(kItemCrc, &item_crc_);
-      writer_.Int(location.crc32);
+      writer_.WideInt(location.crc32);
+      MarkCrc();
+    } else if (marks_ != nullptr) {
+      marks_->complete = false;
     }
     EndObject();
+  }
+
+  void WriteFile(uint32_t file) {
+    uint32_t& memo = file_memos_[file];
+    if (memo != kNotYet) return writer_.Get(memo);
+    MetadataMarks::Text unmarked;
+    MarkText(metadata_.files[file], marks_ != nullptr ? &marks_->files[file] : &unmarked);
+    memo = writer_.Memoize();
   }
 
   void WriteTransforms(uint32_t set) {
@@ -509,13 +525,22 @@ class Encoder {
     writer_.Global(kModule, "StorageMeta");
     BeginObject();
     writer_.String("checkpoint_id");
+    MetadataMarks::Text checkpoint_id, save_id;
     if (meta.checkpoint_id) {
-      writer_.String(SurrogateEscape(*meta.checkpoint_id));
+      MarkText(SurrogateEscape(*meta.checkpoint_id), &checkpoint_id);
     } else {
       writer_.None();
     }
     writer_.String("save_id");
-    WriteOptional(meta.save_id);
+    if (meta.save_id) {
+      MarkText(*meta.save_id, &save_id);
+    } else {
+      writer_.None();
+    }
+    if (marks_ != nullptr) {
+      marks_->checkpoint_id = checkpoint_id;
+      marks_->save_id = save_id;
+    }
     writer_.String("load_id");
     WriteOptional(meta.load_id);
     writer_.String("modules");
@@ -528,6 +553,8 @@ class Encoder {
 
   const Metadata& metadata_;
   const ByteSink& sink_;
+  MetadataMarks* const marks_;
+  uint64_t last_crc_ = 0;
   const bool old_;
   const size_t chunk_total_;
   std::string out_;  // not yet given to the sink
@@ -563,7 +590,12 @@ class Encoder {
 }  // namespace
 
 Status EncodeMetadata(const Metadata& metadata, Dialect dialect, const ByteSink& sink) {
-  return Encoder(metadata, dialect, sink).Run();
+  return Encoder(metadata, dialect, sink, nullptr).Run();
+}
+
+Status EncodeMetadata(const Metadata& metadata, Dialect dialect, const ByteSink& sink,
+                      MetadataMarks* marks) {
+  return Encoder(metadata, dialect, sink, marks).Run();
 }
 
 Result<std::string> EncodeMetadata(const Metadata& metadata, Dialect dialect) {

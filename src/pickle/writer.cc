@@ -44,6 +44,13 @@ void Writer::Int(int64_t value) {
   }
 }
 
+void Writer::WideInt(uint32_t value) {
+  constexpr uint8_t kSize = sizeof value + 1;  // a byte for the sign
+  Op(Char(Opcode::kLong1), kSize);
+  out_->append(AsText(AsBytes(&value, sizeof value)));
+  out_->push_back('\0');
+}
+
 void Writer::BigInt(std::string_view twos_complement) {
   twos_complement = ShortestInteger(twos_complement);
   if (twos_complement.size() <= 0xff) {

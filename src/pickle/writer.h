@@ -19,6 +19,7 @@ class Writer {
   void None();
   void Bool(bool value);
   void Int(int64_t value);                        // BININT1, BININT2, BININT or LONG1
+  void WideInt(uint32_t value);                   // LONG1 of seven bytes, whatever the value
   void BigInt(std::string_view twos_complement);  // LONG1 / LONG4
   void Float(double value);
   void String(std::string_view utf8);  // SHORT_BINUNICODE (4), BINUNICODE, BINUNICODE8 (4)

@@ -44,7 +44,7 @@ def _bytes(ours: Series, theirs: Series) -> Claim:
     mine, other = _each_way(ours)[0], _each_way(theirs)[0]
     share = mine / other
     text = (
-        f"{ours.label}: the ranks' plans are {human_bytes(mine)}, {digits(share)}x the bytes of "
+        f"{ours.label}: plans of the ranks are {human_bytes(mine)}, {digits(share)}x the bytes of "
         f"{theirs.label}'s pickles; what they are told is {human_bytes(_each_way(ours)[1])} "
         f"against {human_bytes(_each_way(theirs)[1])}"
     )
