@@ -49,10 +49,27 @@ from ._errors import (  # noqa: E402
 )
 from ._future import Future  # noqa: E402
 from ._load import load, load_into  # noqa: E402
+from ._plan import (  # noqa: E402
+    LoadPlan,
+    LoadPlans,
+    Metadata,
+    MetadataEntry,
+    ReadItem,
+    SavePlan,
+    SavePlans,
+    WriteItem,
+)
+from ._planner import LoadPlanner, SavePlanner  # noqa: E402
 from ._progress import ProgressEvent, progress_bar  # noqa: E402
 from ._report import Damage, LoadReport, SaveReport, VerifyReport  # noqa: E402
 from ._save import async_save, save  # noqa: E402
 from ._storage import FileStorage, MemoryStorage, Storage  # noqa: E402
+from ._storage_roles import (  # noqa: E402
+    ReadRequest,
+    StorageReader,
+    StorageWriter,
+    WriteRequest,
+)
 from ._transform import Transform  # noqa: E402
 from ._types import (  # noqa: E402
     Constructed,
@@ -97,9 +114,14 @@ __all__ = [
     "IoError",
     "Layout",
     "LimitError",
+    "LoadPlan",
+    "LoadPlanner",
+    "LoadPlans",
     "LoadReport",
     "MemoryFormat",
     "MemoryStorage",
+    "Metadata",
+    "MetadataEntry",
     "MismatchError",
     "NativeCommunicator",
     "NoSuchEntryError",
@@ -111,15 +133,24 @@ __all__ = [
     "RankFailedError",
     "RankFailure",
     "RawArray",
+    "ReadItem",
+    "ReadRequest",
     "ReplacedError",
+    "SavePlan",
+    "SavePlanner",
+    "SavePlans",
     "SaveReport",
     "Sharded",
     "Size",
     "Storage",
+    "StorageReader",
+    "StorageWriter",
     "TimeoutError",
     "Transform",
     "UnsupportedError",
     "VerifyReport",
+    "WriteItem",
+    "WriteRequest",
     "async_save",
     "build_info",
     "copy",

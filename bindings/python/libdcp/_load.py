@@ -9,11 +9,13 @@ from ._checkpoint import Checkpoint
 from ._communicator import Communicator, native_communicator
 from ._context import Context, context_for, milliseconds
 from ._errors import NoSuchEntryError
+from ._planner import LoadPlanner, native_load_planner
 from ._progress import ProgressCallback
 from ._report import LoadReport
 from ._run import blocking
 from ._save import is_stateful, plain
 from ._storage import Where, native_storage
+from ._storage_roles import StorageReader, native_storage_reader
 from ._transform import TransformLike
 
 
@@ -83,7 +85,7 @@ def _as_lists(node: Any) -> Any:
 
 def load_into(
     tree: Mapping[Any, Any],
-    where: Where,
+    where: Where | None = None,
     *,
     partial: bool = False,
     cast: bool = True,
@@ -92,6 +94,8 @@ def load_into(
     timeout: float | None = 600.0,
     communicator: Communicator | None = None,
     coordinator: int = 0,
+    planner: LoadPlanner | None = None,
+    storage_reader: StorageReader | None = None,
     transforms: Iterable[TransformLike] = (),
     progress: ProgressCallback | None = None,
     context: Context | None = None,
@@ -104,9 +108,12 @@ def load_into(
     flatten: as it was when saved.
     communicator: the ranks that load together: what fails on one fails on all, and names it.
     coordinator: the rank that failures are told to.
+    planner: chooses what is read and where it goes.
+    storage_reader: reads it, in place of ``where``.
     """
     context, _ = context_for(context, progress, transforms)
-    storage = native_storage(where)
+    reader = native_storage_reader(storage_reader, where)
+    storage = native_storage(where) if reader is None else None
     cancel = raw.dcp_cancel_new()
     options = raw.dcp_load_options()
     options.allow_partial = int(bool(partial))
@@ -120,6 +127,11 @@ def load_into(
     options.coordinator = int(coordinator)
     options.cancel = cancel
     target = plain(tree)
+    chosen = native_load_planner(planner, target)
+    if chosen is not None:
+        options.planner = chosen
+    if reader is not None:
+        options.storage_reader = reader
     state = raw.pydcp_state_dict(target, 1)
     report = blocking(
         lambda: raw.dcp_load(context._native, storage, state, options),

@@ -8,10 +8,12 @@ from . import dcp_raw as raw
 from ._communicator import Communicator, native_communicator
 from ._context import Context, context_for, milliseconds
 from ._future import Future
+from ._planner import SavePlanner, native_save_planner
 from ._progress import ProgressCallback
 from ._report import SaveReport
 from ._run import blocking
 from ._storage import Where, native_storage
+from ._storage_roles import StorageWriter, native_storage_writer
 from ._transform import TransformLike
 
 DIALECTS = {
@@ -35,6 +37,9 @@ def save_options(
     communicator: Any = None,
     coordinator: int = 0,
     dedup_to_lowest_rank: bool = False,
+    use_collectives: bool = True,
+    planner: Any = None,
+    storage_writer: Any = None,
     cancel: Any = None,
 ) -> Any:
     if dialect not in DIALECTS:
@@ -56,9 +61,18 @@ def save_options(
         options.communicator = communicator
     options.coordinator = int(coordinator)
     options.dedup_to_lowest_rank = int(bool(dedup_to_lowest_rank))
+    options.use_collectives = int(bool(use_collectives))
+    if planner is not None:
+        options.planner = planner
+    if storage_writer is not None:
+        options.storage_writer = storage_writer
     if cancel is not None:
         options.cancel = cancel
     return options
+
+
+def _location(storage: Any, writer: StorageWriter | None) -> str:
+    return str(raw.dcp_storage_location(storage) if writer is None else writer.location())
 
 
 def plain(tree: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -82,7 +96,7 @@ def is_stateful(value: Any) -> bool:
 
 def save(
     tree: Mapping[Any, Any],
-    where: Where,
+    where: Where | None = None,
     *,
     overwrite: bool = True,
     files: int = 1,
@@ -97,6 +111,9 @@ def save(
     communicator: Communicator | None = None,
     coordinator: int = 0,
     dedup_to_lowest_rank: bool = False,
+    use_collectives: bool = True,
+    planner: SavePlanner | None = None,
+    storage_writer: StorageWriter | None = None,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> SaveReport:
@@ -121,10 +138,16 @@ def save(
     coordinator: the rank that plans and commits.
     dedup_to_lowest_rank: what several ranks hold is written by the lowest of them, not by the one
         with the least to write.
+    use_collectives: False leaves plans and results on their ranks, each of which writes all it has
+        and commits it as ``__{rank}.metadata``; none is put in place before all have written.
+    planner: chooses what is written and what the items hold.
+    storage_writer: stores it, in place of ``where``.
     progress: called with a ProgressEvent about ten times a second.
     """
     context, names = context_for(context, progress, transforms)
-    storage = native_storage(where)
+    writer = native_storage_writer(storage_writer, where)
+    storage = native_storage(where) if writer is None else None
+    chosen = native_save_planner(planner, dedup_to_lowest_rank)
     ranks = native_communicator(communicator)
     cancel = raw.dcp_cancel_new()
     options = save_options(
@@ -141,6 +164,9 @@ def save(
         communicator=ranks,
         coordinator=coordinator,
         dedup_to_lowest_rank=dedup_to_lowest_rank,
+        use_collectives=use_collectives,
+        planner=chosen,
+        storage_writer=writer,
         cancel=cancel,
     )
     state = raw.pydcp_state_dict(plain(tree), 0)
@@ -148,12 +174,12 @@ def save(
         lambda: raw.dcp_save(context._native, storage, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
-    return SaveReport.of(report, raw.dcp_storage_location(storage))
+    return SaveReport.of(report, _location(storage, storage_writer))
 
 
 def async_save(
     tree: Mapping[Any, Any],
-    where: Where,
+    where: Where | None = None,
     *,
     overwrite: bool = True,
     files: int = 1,
@@ -168,6 +194,9 @@ def async_save(
     communicator: Communicator | None = None,
     coordinator: int = 0,
     dedup_to_lowest_rank: bool = False,
+    use_collectives: bool = True,
+    planner: SavePlanner | None = None,
+    storage_writer: StorageWriter | None = None,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> Future:
@@ -175,7 +204,9 @@ def async_save(
     Arguments as in :func:`save`. An interpreter that exits meanwhile waits for the save, ``timeout``
     seconds at most."""
     context, names = context_for(context, progress, transforms)
-    storage = native_storage(where)
+    writer = native_storage_writer(storage_writer, where)
+    storage = native_storage(where) if writer is None else None
+    chosen = native_save_planner(planner, dedup_to_lowest_rank)
     ranks = native_communicator(communicator)
     cancel = raw.dcp_cancel_new()
     options = save_options(
@@ -192,6 +223,9 @@ def async_save(
         communicator=ranks,
         coordinator=coordinator,
         dedup_to_lowest_rank=dedup_to_lowest_rank,
+        use_collectives=use_collectives,
+        planner=chosen,
+        storage_writer=writer,
         cancel=cancel,
     )
     state = raw.pydcp_state_dict(plain(tree), 0)
@@ -199,4 +233,5 @@ def async_save(
         lambda: raw.dcp_save_async(context._native, storage, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
-    return Future(native, raw.dcp_storage_location(storage), timeout, (context, storage, where))
+    keep = (context, storage, where, chosen, writer)
+    return Future(native, _location(storage, storage_writer), timeout, keep)

@@ -981,8 +981,8 @@ static dcp_value* encode(encoder* e, PyObject* object, int descend, const place*
 
 /* ---- entry points ---- */
 
-dcp_value* pydcp_encode(PyObject* object) {
-  encoder e = {keeper_new(), 0, 0, NULL, 0, 0};
+static dcp_value* encode_alone(PyObject* object, int target) {
+  encoder e = {keeper_new(), target, 0, NULL, 0, 0};
   if (e.keep == NULL) return NULL;
   place root = {NULL, NULL, 0};
   PyObject* name = PyUnicode_FromString("value");
@@ -991,6 +991,25 @@ dcp_value* pydcp_encode(PyObject* object) {
   Py_XDECREF(name);
   encoder_end(&e);
   return value;
+}
+
+dcp_value* pydcp_encode(PyObject* object) { return encode_alone(object, 0); }
+
+dcp_tensor* pydcp_tensor_to_fill(PyObject* array) {
+  dcp_value* value = encode_alone(array, 1);
+  if (value == NULL) return NULL;
+  dcp_tensor* tensor = NULL;
+  dcp_error* error = NULL;
+  dcp_status status = DCP_OK;
+  if (dcp_value_kind_of(value) != DCP_VALUE_TENSOR) {
+    PyErr_Format(PyExc_TypeError, "expected an array to be filled, not %s",
+                 Py_TYPE(array)->tp_name);
+  } else {
+    status = dcp_value_get_tensor(value, 0, &tensor, &error);
+  }
+  dcp_value_free(value);
+  if (status != DCP_OK) pydcp_raise(status, error, NULL);
+  return tensor;
 }
 
 static int put(encoder* e, dcp_state_dict* state, PyObject* key, PyObject* object) {
