@@ -10,8 +10,9 @@ static PyObject* failed(dcp_status status, dcp_error* error) {
   return NULL;
 }
 
-static PyObject* ended(dcp_status status, dcp_error* error) {
-  if (status != DCP_OK) return failed(status, error);
+/* `error` by its place: it is looked at after the call that gave `status`. */
+static PyObject* ended(dcp_status status, dcp_error** error) {
+  if (status != DCP_OK) return failed(status, *error);
   Py_RETURN_NONE;
 }
 
@@ -31,10 +32,10 @@ PyObject* pydcp_plan_standard(PyObject* lent) {
   dcp_error* error = NULL;
   if (pydcp_lent_kind(lent) == PYDCP_LOAD_PLAN) {
     dcp_load_plan* plan = pydcp_borrow_to_change(lent, PYDCP_LOAD_PLAN);
-    return plan != NULL ? ended(dcp_load_plan_standard(plan, &error), error) : NULL;
+    return plan != NULL ? ended(dcp_load_plan_standard(plan, &error), &error) : NULL;
   }
   dcp_save_plan* plan = pydcp_borrow_to_change(lent, PYDCP_SAVE_PLAN);
-  return plan != NULL ? ended(dcp_save_plan_standard(plan, &error), error) : NULL;
+  return plan != NULL ? ended(dcp_save_plan_standard(plan, &error), &error) : NULL;
 }
 
 PyObject* pydcp_plan_count(PyObject* lent) {
@@ -136,7 +137,7 @@ PyObject* pydcp_plan_add(PyObject* lent, PyObject* fields) {
     item.target = number;
     status = dcp_load_plan_add(plan, &item, &error);
     Py_XDECREF(holder);
-    return ended(status, error);
+    return ended(status, &error);
   }
   dcp_save_plan* plan = pydcp_borrow_to_change(lent, PYDCP_SAVE_PLAN);
   if (plan == NULL || !PyArg_ParseTuple(fields, "iOiOOOpL", &kind, &name, &dtype, &a, &b, &c,
@@ -159,17 +160,17 @@ PyObject* pydcp_plan_add(PyObject* lent, PyObject* fields) {
   item.source = number;
   status = dcp_save_plan_add(plan, &item, &error);
   Py_XDECREF(holder);
-  return ended(status, error);
+  return ended(status, &error);
 }
 
 PyObject* pydcp_plan_remove(PyObject* lent, size_t index) {
   dcp_error* error = NULL;
   if (pydcp_lent_kind(lent) == PYDCP_LOAD_PLAN) {
     dcp_load_plan* plan = pydcp_borrow_to_change(lent, PYDCP_LOAD_PLAN);
-    return plan != NULL ? ended(dcp_load_plan_remove(plan, index, &error), error) : NULL;
+    return plan != NULL ? ended(dcp_load_plan_remove(plan, index, &error), &error) : NULL;
   }
   dcp_save_plan* plan = pydcp_borrow_to_change(lent, PYDCP_SAVE_PLAN);
-  return plan != NULL ? ended(dcp_save_plan_remove(plan, index, &error), error) : NULL;
+  return plan != NULL ? ended(dcp_save_plan_remove(plan, index, &error), &error) : NULL;
 }
 
 PyObject* pydcp_plan_data(PyObject* lent) {
@@ -196,7 +197,7 @@ PyObject* pydcp_plan_set_data(PyObject* lent, PyObject* data) {
   dcp_status status = load ? dcp_load_plan_set_data(plan, view.buf, (size_t)view.len, &error)
                            : dcp_save_plan_set_data(plan, view.buf, (size_t)view.len, &error);
   PyBuffer_Release(&view);
-  return ended(status, error);
+  return ended(status, &error);
 }
 
 PyObject* pydcp_plan_set_path(PyObject* lent, PyObject* name, PyObject* path) {
@@ -209,7 +210,7 @@ PyObject* pydcp_plan_set_path(PyObject* lent, PyObject* name, PyObject* path) {
   PyObject* result = NULL;
   if (value != NULL) {
     dcp_error* error = NULL;
-    result = ended(dcp_save_plan_set_path(plan, bytes, (size_t)length, value, &error), error);
+    result = ended(dcp_save_plan_set_path(plan, bytes, (size_t)length, value, &error), &error);
     dcp_value_free(value);
   }
   Py_XDECREF(holder);
@@ -243,7 +244,7 @@ PyObject* pydcp_plans_at(PyObject* lent, size_t rank) {
 PyObject* pydcp_plans_dedup(PyObject* lent, int to_lowest_rank) {
   dcp_save_plans* plans = pydcp_borrow_to_change(lent, PYDCP_SAVE_PLANS);
   dcp_error* error = NULL;
-  return plans != NULL ? ended(dcp_save_plans_dedup(plans, to_lowest_rank, &error), error) : NULL;
+  return plans != NULL ? ended(dcp_save_plans_dedup(plans, to_lowest_rank, &error), &error) : NULL;
 }
 
 /* ---- metadata ---- */
@@ -316,5 +317,5 @@ PyObject* pydcp_metadata_place(PyObject* lent, int rank, size_t item, const char
   dcp_metadata* metadata = pydcp_borrow_to_change(lent, PYDCP_METADATA);
   dcp_error* error = NULL;
   if (metadata == NULL) return NULL;
-  return ended(dcp_metadata_place(metadata, rank, item, file, offset, length, &error), error);
+  return ended(dcp_metadata_place(metadata, rank, item, file, offset, length, &error), &error);
 }
