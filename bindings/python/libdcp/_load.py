@@ -7,7 +7,7 @@ from typing import Any, Iterable, Mapping
 from . import dcp_raw as raw
 from ._checkpoint import Checkpoint
 from ._communicator import Communicator, native_communicator
-from ._context import Context, context_for, milliseconds
+from ._context import Context, context_for, milliseconds, set_handles
 from ._errors import NoSuchEntryError
 from ._planner import LoadPlanner, native_load_planner
 from ._progress import ProgressCallback
@@ -121,17 +121,15 @@ def load_into(
     options.verify = int(bool(verify))
     options.flatten = int(bool(flatten))
     options.timeout_ms = milliseconds(timeout)
-    ranks = native_communicator(communicator)
-    if ranks is not None:
-        options.communicator = ranks
     options.coordinator = int(coordinator)
-    options.cancel = cancel
     target = plain(tree)
-    chosen = native_load_planner(planner, target)
-    if chosen is not None:
-        options.planner = chosen
-    if reader is not None:
-        options.storage_reader = reader
+    set_handles(
+        options,
+        communicator=native_communicator(communicator),
+        planner=native_load_planner(planner, target),
+        storage_reader=reader,
+        cancel=cancel,
+    )
     state = raw.pydcp_state_dict(target, 1)
     report = blocking(
         lambda: raw.dcp_load(context._native, storage, state, options),

@@ -6,7 +6,7 @@ from typing import Any, Iterable, Mapping
 
 from . import dcp_raw as raw
 from ._communicator import Communicator, native_communicator
-from ._context import Context, context_for, milliseconds
+from ._context import Context, context_for, milliseconds, set_handles
 from ._future import Future
 from ._planner import SavePlanner, native_save_planner
 from ._progress import ProgressCallback
@@ -57,17 +57,16 @@ def save_options(
         raw.set_transforms(options, transforms)
     if checkpoint_id is not None:
         raw.set_checkpoint_id(options, str(checkpoint_id))
-    if communicator is not None:
-        options.communicator = communicator
     options.coordinator = int(coordinator)
     options.dedup_to_lowest_rank = int(bool(dedup_to_lowest_rank))
     options.use_collectives = int(bool(use_collectives))
-    if planner is not None:
-        options.planner = planner
-    if storage_writer is not None:
-        options.storage_writer = storage_writer
-    if cancel is not None:
-        options.cancel = cancel
+    set_handles(
+        options,
+        communicator=communicator,
+        planner=planner,
+        storage_writer=storage_writer,
+        cancel=cancel,
+    )
     return options
 
 
@@ -233,5 +232,5 @@ def async_save(
         lambda: raw.dcp_save_async(context._native, storage, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
-    keep = (context, storage, where, chosen, writer)
+    keep = (context, storage, where, options)
     return Future(native, _location(storage, storage_writer), timeout, keep)

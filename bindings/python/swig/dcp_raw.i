@@ -87,6 +87,21 @@ typedef struct {} TYPE;
 
 /* ---- options: made with their defaults ---- */
 
+/* Handles in options stay the package's: SWIG would have them never freed (_context.set_handles). */
+%define %pointed_to(TYPE, NAME)
+%typemap(in) TYPE *NAME (void *held = NULL, int converted = 0) {
+  converted = SWIG_ConvertPtr($input, &held, $descriptor, 0);
+  if (!SWIG_IsOK(converted)) SWIG_exception_fail(SWIG_ArgError(converted), "expected a " #TYPE);
+  $1 = (TYPE *)held;
+}
+%enddef
+%pointed_to(dcp_cancel, cancel)
+%pointed_to(dcp_communicator, communicator)
+%pointed_to(dcp_save_planner, planner)
+%pointed_to(dcp_load_planner, planner)
+%pointed_to(dcp_storage_writer, storage_writer)
+%pointed_to(dcp_storage_reader, storage_reader)
+
 %define %options(TYPE)
 %extend TYPE {
   TYPE() {

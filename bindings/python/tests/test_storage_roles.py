@@ -4,8 +4,10 @@ out on every rank."""
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import json
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -783,6 +785,58 @@ def test_arguments_that_do_not_fit(tmp_path: Any) -> None:
     with pytest.raises(TypeError, match="where is a path"):
         libdcp.load_into({"a": 1})
     assert not (tmp_path / "c").exists()
+
+
+def test_nothing_is_kept_when_it_has_ended(tmp_path: Any) -> None:
+    class Ranks(libdcp.Communicator):
+        rank = 0  # type: ignore[assignment]
+        world_size = 1  # type: ignore[assignment]
+
+        def gather(self, data: bytes, root: int, timeout: float | None) -> Any:
+            return [data]
+
+        def scatter(self, parts: Any, root: int, timeout: float | None) -> bytes:
+            return parts[0]  # type: ignore[no-any-return]
+
+        def broadcast(self, data: bytes, root: int, timeout: float | None) -> bytes:
+            return data
+
+    class Save(libdcp.SavePlanner):
+        def create_local_plan(self) -> Any:
+            return super().create_local_plan()
+
+        def resolve_data(self, item: libdcp.WriteItem) -> Any:
+            return super().resolve_data(item)
+
+    class Load(libdcp.LoadPlanner):
+        def set_up_planner(self, state: Any, metadata: Any, is_coordinator: bool) -> None:
+            self.metadata = metadata
+
+        def resolve_tensor(self, item: libdcp.ReadItem, found: Any) -> Any:
+            return found
+
+    seen: list[Any] = []
+
+    def run(begin: Any) -> None:
+        store: dict[str, bytes] = {}
+        array = np.arange(1000.0)
+        roles: list[Any] = [Ranks(), Save(), DictWriter(store), Load(), DictReader(store), Ranks()]
+        done = begin(
+            {"a": array}, communicator=roles[0], planner=roles[1], storage_writer=roles[2]
+        )
+        if begin is libdcp.async_save:
+            done.result()
+        target = np.zeros(1000)
+        libdcp.load_into(
+            {"a": target}, communicator=roles[5], planner=roles[3], storage_reader=roles[4]
+        )
+        assert np.array_equal(array, target)
+        seen.extend(weakref.ref(role) for role in [*roles, array, target])
+
+    for begin in (libdcp.save, libdcp.async_save):
+        run(begin)
+    gc.collect()
+    assert [ref() for ref in seen] == [None] * 16
 
 
 def test_prepare_global_plan_leaves_the_items(tmp_path: Any) -> None:
