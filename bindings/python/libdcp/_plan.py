@@ -200,7 +200,7 @@ class Plan(collections.abc.Sequence, Generic[Item]):  # type: ignore[type-arg]
     def storage_data(self) -> bytes:
         """What the storage has to say of the plan, from prepare_local_plan to prepare_global_plan,
         and from there to write_data or read_data."""
-        return raw.pydcp_plan_data(self._lent)  # type: ignore[no-any-return]
+        return raw.pydcp_plan_data(self._lent)
 
     @storage_data.setter
     def storage_data(self, data: Any) -> None:
@@ -366,6 +366,7 @@ class Metadata:
 
     def __init__(self, lent: Any) -> None:
         self._lent = lent
+        self._numbers: dict[str, int] = {}
 
     @classmethod
     def decode(cls, data: Any) -> Metadata:
@@ -384,7 +385,7 @@ class Metadata:
 
         if dialect not in DIALECTS:
             raise ValueError(f"dialect is one of {', '.join(DIALECTS)}, not {dialect!r}")
-        return raw.pydcp_metadata_encode(self._lent, DIALECTS[dialect])  # type: ignore[no-any-return]
+        return raw.pydcp_metadata_encode(self._lent, DIALECTS[dialect])
 
     def place(self, rank: int, item: int, file: str, offset: int, length: int) -> None:
         """In a storage writer's ``finish``: item number ``item`` of the plan of ``rank`` lies in
@@ -403,17 +404,22 @@ class Metadata:
         """Of all entries, by name."""
         return {entry.name: entry.chunks for entry in self.entries}
 
+    def _by_name(self) -> dict[str, int]:
+        if not self._numbers:
+            self._numbers = {entry.name: number for number, entry in enumerate(self.entries)}
+        return self._numbers
+
     def __iter__(self) -> Iterator[str]:
-        return (entry.name for entry in self.entries)
+        return iter(self._by_name())
 
     def __contains__(self, name: object) -> bool:
-        return any(entry.name == name for entry in self.entries)
+        return name in self._by_name()
 
     def __getitem__(self, name: str) -> MetadataEntry:
-        for entry in self.entries:
-            if entry.name == name:
-                return entry
-        raise NoSuchEntryError(f"the metadata has no entry '{name}'")
+        number = self._by_name().get(name)
+        if number is None:
+            raise NoSuchEntryError(f"the metadata has no entry '{name}'")
+        return MetadataEntry(self._lent, number)
 
     def __repr__(self) -> str:
         return f"<libdcp.Metadata of {len(self)} entries>"

@@ -88,8 +88,8 @@ class SavePlanner:
         return plans
 
     def finish_plan(self, plan: SavePlan) -> SaveItems:
-        """This rank's part of the global plan on its way to be written: the same items, in any
-        order."""
+        """This rank's part of the global plan on its way to be written. Its items may not become
+        others."""
         return plan
 
     def resolve_data(self, item: WriteItem) -> Any:

@@ -40,7 +40,7 @@ class WriteRequest:
 
     @property
     def save_id(self) -> str:
-        return raw.pydcp_request_save_id(self._lent)  # type: ignore[no-any-return]
+        return raw.pydcp_request_save_id(self._lent)
 
     @property
     def storage_data(self) -> bytes:

@@ -112,13 +112,13 @@ def dcp_communicator_still_here(
 ) -> None: ...
 def dcp_save(
     context: dcp_context | None,
-    storage: dcp_storage,
+    storage: dcp_storage | None,
     state: dcp_state_dict,
     options: dcp_save_options | None,
 ) -> dcp_save_report: ...
 def dcp_save_async(
     context: dcp_context | None,
-    storage: dcp_storage,
+    storage: dcp_storage | None,
     state: dcp_state_dict,
     options: dcp_save_options | None,
 ) -> dcp_future: ...
@@ -127,7 +127,7 @@ def dcp_future_done(future: dcp_future) -> int: ...
 def dcp_future_cancel(future: dcp_future) -> None: ...
 def dcp_load(
     context: dcp_context | None,
-    storage: dcp_storage,
+    storage: dcp_storage | None,
     state: dcp_state_dict,
     options: dcp_load_options | None,
 ) -> dcp_load_report: ...
