@@ -120,6 +120,36 @@ def test_no_bytes_are_copied_on_the_way(tmp_path: Any) -> None:
     assert all(np.shares_memory(array, one) for one in seen)
 
 
+def test_what_is_not_overridden_is_not_called(tmp_path: Any, monkeypatch: Any) -> None:
+    """Python is asked for the methods of its own only, one put on the object included."""
+    from libdcp import dcp_raw
+
+    asked: list[set[str]] = []
+    make = dcp_raw.pydcp_save_planner
+
+    def remember(calls: Any, names: set[str]) -> Any:
+        asked.append(names)
+        return make(calls, names)
+
+    monkeypatch.setattr(dcp_raw, "pydcp_save_planner", remember)
+
+    class Empty(libdcp.SavePlanner):
+        pass
+
+    class Looks(libdcp.SavePlanner):
+        def lookup_object(self, item: libdcp.WriteItem) -> Any:
+            return super().lookup_object(item)
+
+    seen: list[str] = []
+    patched = Empty()
+    patched.transform_object = lambda item, object: seen.append(item.name) or object  # type: ignore
+    for planner in (Empty(), Looks(), patched):
+        libdcp.save({"a": np.arange(3)}, tmp_path / "c", planner=planner)
+        assert np.array_equal(libdcp.load(tmp_path / "c")["a"], np.arange(3))
+    assert asked == [set(), {"lookup_object", "resolve_data"}, {"transform_object"}]
+    assert seen == ["a"]
+
+
 class Editing(libdcp.SavePlanner):
     """Renames, drops, adds, and transforms."""
 
