@@ -421,6 +421,11 @@ DCP_API dcp_status dcp_value_get_sizes(const dcp_value *value, const int64_t **s
 /** TENSOR, NUMPY_ARRAY, NUMPY_SCALAR; chunk `index` of a SHARDED_TENSOR. *out is [owned]. */
 DCP_API dcp_status dcp_value_get_tensor(const dcp_value *value, size_t index, dcp_tensor **out,
                                         dcp_error **error);
+/** SHARDED_TENSOR: its element type, which it has without chunks too. */
+DCP_API dcp_status dcp_value_get_dtype(const dcp_value *value, int32_t *out, dcp_error **error);
+/** SHARDED_TENSOR: where chunk `index` lies in it; `*offsets` [borrowed], `*count` of them. */
+DCP_API dcp_status dcp_value_get_offsets(const dcp_value *value, size_t index,
+                                         const int64_t **offsets, size_t *count, dcp_error **error);
 /** CONSTRUCTED: [owned]; *arguments is NULL for a global by itself, *state when there is none. What
  *  was added after the call are the value's items, or entries with keys. */
 DCP_API dcp_status dcp_value_get_constructed(const dcp_value *value, dcp_value **arguments,
@@ -729,6 +734,10 @@ DCP_API dcp_status dcp_save_plan_remove(dcp_save_plan *plan, size_t index, dcp_e
  *  metadata (upstream's planner_data). */
 DCP_API dcp_status dcp_save_plan_set_path(dcp_save_plan *plan, const char *name, size_t name_size,
                                           const dcp_value *path, dcp_error **error);
+/** In resolve_data: what the state dict holds for item `item`, the one that is asked for. *out is
+ *  [owned]; NULL when it holds nothing of the kind. DCP_INVALID_ARGUMENT elsewhere. */
+DCP_API dcp_status dcp_save_plan_found(const dcp_save_plan *plan, size_t item, dcp_value **out,
+                                       dcp_error **error);
 /** What a storage writer has to say of a plan (upstream's storage_data): from prepare_local_plan to
  *  prepare_global_plan on the coordinator, and from there to write_data. [borrowed] */
 DCP_API const void *dcp_save_plan_data(const dcp_save_plan *plan, size_t *size);

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +24,8 @@ struct dcp_save_plan : dcp::c_api::Handle {
   dcp::SavePlan own;
   dcp::SavePlan* shown;
   std::function<dcp::Result<dcp::SavePlan>()> standard;  // in create_local_plan
+  std::optional<size_t> resolved;                        // in resolve_data: the item asked for
+  dcp::ValuePtr found;                                   // of that item; may be null
 };
 
 struct dcp_save_plans : dcp::c_api::Handle {

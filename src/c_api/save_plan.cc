@@ -160,6 +160,22 @@ dcp_status dcp_save_plan_set_path(dcp_save_plan* plan, const char* name, size_t 
   });
 }
 
+dcp_status dcp_save_plan_found(const dcp_save_plan* plan, size_t item, dcp_value** out,
+                               dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    DCP_RETURN_IF_ERROR(CheckOut(out, "out"));
+    *out = nullptr;
+    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
+    if (plan->resolved != item) {
+      return Error(Code::kInvalidArgument,
+                   "what is found for item {} is told where it is resolved, and nowhere else",
+                   item);
+    }
+    if (plan->found != nullptr) *out = new dcp_value(plan->found);
+    return Status::Ok();
+  });
+}
+
 const void* dcp_save_plan_data(const dcp_save_plan* plan, size_t* size) {
   const bool there = plan != nullptr && !plan->forked();
   if (size != nullptr) *size = there ? plan->shown->storage_data.size() : 0;

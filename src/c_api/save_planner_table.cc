@@ -56,7 +56,9 @@ class TableSavePlanner final : public SavePlanner {
     dcp_value* out = nullptr;
     dcp_error* error = nullptr;
     if (table().resolve_data != nullptr) {
-      const dcp_save_plan shown(&plan);
+      dcp_save_plan shown(&plan);
+      shown.resolved = item;
+      shown.found = std::move(found);
       const dcp_status code = table().resolve_data(role_->user(), &shown, item, &out, &error);
       return Taken(FromCallback(code, error, "planner resolve_data"), out, "planner resolve_data");
     }

@@ -447,6 +447,31 @@ dcp_status dcp_value_get_tensor(const dcp_value* value, size_t index, dcp_tensor
   });
 }
 
+dcp_status dcp_value_get_dtype(const dcp_value* value, int32_t* out, dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    DCP_RETURN_IF_ERROR(CheckOut(out, "out"));
+    DCP_RETURN_IF_ERROR(CheckKind(value, {ValueKind::kShardedTensor}, "get_dtype"));
+    *out = static_cast<int32_t>(value->value->sharded->dtype);
+    return Status::Ok();
+  });
+}
+
+dcp_status dcp_value_get_offsets(const dcp_value* value, size_t index, const int64_t** offsets,
+                                 size_t* count, dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    DCP_RETURN_IF_ERROR(CheckOut(offsets, "offsets"));
+    DCP_RETURN_IF_ERROR(CheckOut(count, "count"));
+    DCP_RETURN_IF_ERROR(CheckKind(value, {ValueKind::kShardedTensor}, "get_offsets"));
+    const auto& shards = value->value->sharded->shards;
+    if (index >= shards.size()) {
+      return Error(Code::kInvalidArgument, "index {} is out of range", index);
+    }
+    *offsets = shards[index].offsets.data();
+    *count = shards[index].offsets.size();
+    return Status::Ok();
+  });
+}
+
 dcp_status dcp_value_get_constructed(const dcp_value* value, dcp_value** arguments,
                                      dcp_value** state, dcp_error** error) {
   return Guard(error, [&]() -> Status {

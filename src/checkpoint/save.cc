@@ -89,7 +89,13 @@ class SaveRun {
   // nobody is told.
   Result<std::string> LocalPlan() {
     DCP_ASSIGN_OR_RETURN(SavePlan local, PlanLocally());
-    if (keeps_plan()) items_.KeepPlan(local);
+    if (keeps_plan()) {
+      items_.KeepPlan(local);
+      // From here on an item is told by where it stands in this plan, as on the wire.
+      for (size_t i = 0; i < local.items.size(); ++i) {
+        local.items[i].source = static_cast<uint32_t>(i);
+      }
+    }
     if (!options_.use_collectives) {
       std::vector<SavePlan> own;
       own.push_back(std::move(local));

@@ -1,15 +1,19 @@
 #include "planner/edit_plan.h"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "value/names.h"
 
 namespace dcp {
 namespace {
 
-uint32_t AppendDims(Dims dims, std::vector<int64_t>* all) {
+// One after the other; each may lie in *all itself.
+uint32_t AppendDims(std::initializer_list<Dims> parts, std::vector<int64_t>* all) {
+  std::vector<int64_t> added;
+  for (Dims dims : parts) added.insert(added.end(), dims.begin(), dims.end());
   const auto at = static_cast<uint32_t>(all->size());
-  all->insert(all->end(), dims.begin(), dims.end());
+  all->insert(all->end(), added.begin(), added.end());
   return at;
 }
 
@@ -19,7 +23,7 @@ Status CheckRoom(const std::vector<int64_t>& dims) {
 }
 
 uint32_t NumberOf(std::string_view name, std::vector<std::string>* names) {
-  if (names->empty() || names->back() != name) names->emplace_back(name);
+  if (names->empty() || names->back() != name) names->push_back(std::string(name));
   return static_cast<uint32_t>(names->size() - 1);
 }
 
@@ -57,9 +61,8 @@ Status AddWriteItem(const NewWriteItem& item, SavePlan* plan) {
   added.source = item.source;
   if (tensor) {
     added.properties = NumberOf(item.properties, &plan->properties);
-    added.global = AppendDims(item.global_size, &plan->dims);
-    added.box = AppendDims(item.offsets, &plan->dims);
-    AppendDims(item.sizes, &plan->dims);
+    added.global = AppendDims({item.global_size, item.offsets, item.sizes}, &plan->dims);
+    added.box = added.global + static_cast<uint32_t>(ndim);
   }
   plan->items.push_back(added);
   return Status::Ok();
@@ -96,9 +99,7 @@ Status AddReadItem(const NewReadItem& item, const Metadata& metadata, LoadPlan* 
   added.target = item.target;
   added.ndim = static_cast<uint8_t>(ndim);
   added.kind = found.kind;
-  added.dims = AppendDims(item.storage_offsets, &plan->dims);
-  AppendDims(item.dest_offsets, &plan->dims);
-  AppendDims(item.lengths, &plan->dims);
+  added.dims = AppendDims({item.storage_offsets, item.dest_offsets, item.lengths}, &plan->dims);
   plan->items.push_back(added);
   return Status::Ok();
 }

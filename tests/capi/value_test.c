@@ -152,11 +152,53 @@ static void a_tensor_keeps_its_owner(void** unused) {
   assert_int_equal(released, 2); /* taken, also when the call fails */
 }
 
+static void sharded_tensors_tell_their_chunks(void** unused) {
+  static const int64_t whole[2] = {8, 3}, part[2] = {2, 3}, places[4] = {0, 0, 6, 0};
+  float data[2][6] = {{0}};
+  dcp_tensor* shards[2] = {NULL, NULL};
+  dcp_value *value = NULL, *none = NULL;
+  const int64_t* offsets = NULL;
+  size_t count = 0;
+  int32_t dtype = 0;
+  (void)unused;
+  for (int i = 0; i < 2; ++i) {
+    dcp_tensor_view view = view_of(DCP_FLOAT32, 2, part, data[i]);
+    OK(dcp_tensor_new(&view, NULL, NULL, &shards[i], &error));
+  }
+  OK(dcp_value_sharded_tensor(DCP_FLOAT32, 2, whole, (const dcp_tensor* const*)shards, places, 2,
+                              &value, &error));
+  OK(dcp_value_get_dtype(value, &dtype, &error));
+  assert_int_equal(dtype, DCP_FLOAT32);
+  for (size_t i = 0; i < 2; ++i) {
+    OK(dcp_value_get_offsets(value, i, &offsets, &count, &error));
+    assert_int_equal(count, 2);
+    assert_int_equal(offsets[0], 6 * i);
+    assert_int_equal(offsets[1], 0);
+  }
+  FAILS(DCP_INVALID_ARGUMENT, "out of range",
+        dcp_value_get_offsets(value, 2, &offsets, &count, &error));
+  OK(dcp_value_sharded_tensor(DCP_INT8, 2, whole, NULL, NULL, 0, &none, &error));
+  OK(dcp_value_get_dtype(none, &dtype, &error));
+  assert_int_equal(dtype, DCP_INT8);
+  dcp_value_free(none);
+  OK(dcp_value_int(1, &none, &error));
+  FAILS(DCP_INVALID_ARGUMENT, "get_dtype", dcp_value_get_dtype(none, &dtype, &error));
+  FAILS(DCP_INVALID_ARGUMENT, "get_offsets",
+        dcp_value_get_offsets(none, 0, &offsets, &count, &error));
+  dcp_value_free(none);
+  dcp_value_free(value);
+  for (int i = 0; i < 2; ++i) dcp_tensor_free(shards[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(integers_of_any_size),    cmocka_unit_test(containers_hold_counted_parts),
-      cmocka_unit_test(dtypes_have_one_name),    cmocka_unit_test(wrong_kinds_are_refused),
-      cmocka_unit_test(equality_is_bit_for_bit), cmocka_unit_test(a_tensor_keeps_its_owner),
+      cmocka_unit_test(integers_of_any_size),
+      cmocka_unit_test(containers_hold_counted_parts),
+      cmocka_unit_test(dtypes_have_one_name),
+      cmocka_unit_test(wrong_kinds_are_refused),
+      cmocka_unit_test(equality_is_bit_for_bit),
+      cmocka_unit_test(a_tensor_keeps_its_owner),
+      cmocka_unit_test(sharded_tensors_tell_their_chunks),
   };
   return cmocka_run_group_tests_name("capi/value", tests, NULL, NULL);
 }

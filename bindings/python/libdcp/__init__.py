@@ -60,6 +60,17 @@ from ._errors import (  # noqa: E402
 from ._future import Future  # noqa: E402
 from ._key_value import KeyValueStore, store_communicator  # noqa: E402
 from ._load import load, load_into  # noqa: E402
+from ._plan import (  # noqa: E402
+    LoadPlan,
+    LoadPlans,
+    Metadata,
+    MetadataEntry,
+    ReadItem,
+    SavePlan,
+    SavePlans,
+    WriteItem,
+)
+from ._planner import LoadPlanner, SavePlanner  # noqa: E402
 from ._progress import ProgressEvent, progress_bar  # noqa: E402
 from ._rank_local import (  # noqa: E402
     AsyncCheckpointer,
@@ -77,6 +88,12 @@ from ._report import Damage, LoadReport, SaveReport, VerifyReport  # noqa: E402
 from ._save import async_save, save  # noqa: E402
 from ._storage import FileStorage, MemoryStorage, Storage  # noqa: E402
 from ._torch_barriers import DistBarrier, TCPStoreBarrier  # noqa: E402
+from ._storage_roles import (  # noqa: E402
+    ReadRequest,
+    StorageReader,
+    StorageWriter,
+    WriteRequest,
+)
 from ._transform import Transform  # noqa: E402
 from ._types import (  # noqa: E402
     Constructed,
@@ -132,9 +149,14 @@ __all__ = [
     "KeyValueStore",
     "Layout",
     "LimitError",
+    "LoadPlan",
+    "LoadPlanner",
+    "LoadPlans",
     "LoadReport",
     "MemoryFormat",
     "MemoryStorage",
+    "Metadata",
+    "MetadataEntry",
     "MismatchError",
     "NativeBarrier",
     "NativeCommunicator",
@@ -150,17 +172,26 @@ __all__ = [
     "RankReader",
     "RankWriter",
     "RawArray",
+    "ReadItem",
+    "ReadRequest",
     "ReplacedError",
+    "SavePlan",
+    "SavePlanner",
+    "SavePlans",
     "SaveReport",
     "Sharded",
     "Size",
     "StateMismatchError",
     "Storage",
     "TCPStoreBarrier",
+    "StorageReader",
+    "StorageWriter",
     "TimeoutError",
     "Transform",
     "UnsupportedError",
     "VerifyReport",
+    "WriteItem",
+    "WriteRequest",
     "async_save",
     "build_info",
     "copy",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, NamedTuple
 import numpy as np
 
 from . import dcp_raw as raw
-from ._context import Context, context_for
+from ._context import Context, context_for, set_handles
 from ._convert import dtype_number, dtype_of, numpy_objects
 from ._errors import (
     CorruptError,
@@ -320,7 +320,7 @@ class Checkpoint(Mapping[str, Entry]):
         cancel = raw.dcp_cancel_new()
         options = raw.dcp_open_options()
         options.verify = int(bool(self._verify))
-        options.cancel = cancel
+        set_handles(options, cancel=cancel)
         native = blocking(
             lambda: raw.dcp_checkpoint_open(self._context._native, self._storage, options),
             lambda: raw.dcp_cancel_request(cancel),

@@ -89,3 +89,10 @@ def context_for(
 def milliseconds(timeout: float | None) -> int:
     """Seconds of an option to the ABI's milliseconds; None waits for ever."""
     return -1 if timeout is None else max(0, int(timeout * 1000))
+
+
+def set_handles(options: Any, **handles: Any) -> None:
+    """Points options to handles, None for none, and keeps those as long as the options."""
+    for name, handle in handles.items():
+        setattr(options, name, handle)
+    options.held = {**getattr(options, "held", {}), **handles}

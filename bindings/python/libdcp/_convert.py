@@ -417,6 +417,8 @@ def decode_other(kind: int, *parts: Any) -> Any:
         return _path(parts[0] or "", parts[1])
     if kind == raw.DCP_VALUE_OPAQUE:
         return Opaque(parts[0] or "", parts[1])
+    if kind == raw.DCP_VALUE_SHARDED_TENSOR:
+        return Sharded(*parts)
     if kind == raw.DCP_VALUE_CONSTRUCTED:
         return _construct(
             parts[0] or "", parts[1], parts[2], bool(parts[3]), parts[4], bool(parts[5])

@@ -24,7 +24,7 @@ class Future(concurrent.futures.Future[SaveReport]):
         self.location = location
         self.timeout = timeout
         self._native = native
-        self._keep = keep  # context and storage, until the end
+        self._keep = keep  # what the save uses, until its end
         self._process = os.getpid()
         running.add(self)
         raw.pydcp_on_done(native, self._finish)
@@ -32,7 +32,10 @@ class Future(concurrent.futures.Future[SaveReport]):
     def _finish(self) -> None:
         """On libdcp's thread, once."""
         try:
-            report = SaveReport.of(raw.dcp_future_wait(self._native, 0), self.location)
+            try:
+                report = SaveReport.of(raw.dcp_future_wait(self._native, 0), self.location)
+            finally:
+                self._keep = None
         except CancelledError:
             super().cancel()
             self.set_running_or_notify_cancel()
@@ -41,7 +44,6 @@ class Future(concurrent.futures.Future[SaveReport]):
         else:
             self.set_result(report)
         finally:
-            self._keep = None
             running.discard(self)
 
     def cancel(self) -> bool:

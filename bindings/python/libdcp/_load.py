@@ -7,13 +7,15 @@ from typing import Any, Iterable, Mapping
 from . import dcp_raw as raw
 from ._checkpoint import Checkpoint
 from ._communicator import Communicator, native_communicator
-from ._context import Context, context_for, milliseconds
+from ._context import Context, context_for, milliseconds, set_handles
 from ._errors import NoSuchEntryError
+from ._planner import LoadPlanner, native_load_planner
 from ._progress import ProgressCallback
 from ._report import LoadReport
 from ._run import blocking
-from ._save import encoded, is_stateful, plain
+from ._save import encoded, is_stateful
 from ._storage import Where, native_storage
+from ._storage_roles import StorageReader, native_storage_reader
 from ._transform import TransformLike
 
 
@@ -83,7 +85,7 @@ def _as_lists(node: Any) -> Any:
 
 def load_into(
     tree: Mapping[Any, Any],
-    where: Where,
+    where: Where | None = None,
     *,
     partial: bool = False,
     cast: bool = True,
@@ -92,6 +94,8 @@ def load_into(
     timeout: float | None = 600.0,
     communicator: Communicator | None = None,
     coordinator: int = 0,
+    planner: LoadPlanner | None = None,
+    storage_reader: StorageReader | None = None,
     transforms: Iterable[TransformLike] = (),
     progress: ProgressCallback | None = None,
     context: Context | None = None,
@@ -104,9 +108,12 @@ def load_into(
     flatten: as it was when saved.
     communicator: the ranks that load together: what fails on one fails on all, and names it.
     coordinator: the rank that failures are told to.
+    planner: chooses what is read and where it goes.
+    storage_reader: reads it, in place of ``where``.
     """
     context, _ = context_for(context, progress, transforms)
-    storage = native_storage(where)
+    reader = native_storage_reader(storage_reader, where)
+    storage = native_storage(where) if reader is None else None
     cancel = raw.dcp_cancel_new()
     options = raw.dcp_load_options()
     options.allow_partial = int(bool(partial))
@@ -114,12 +121,16 @@ def load_into(
     options.verify = int(bool(verify))
     options.flatten = int(bool(flatten))
     options.timeout_ms = milliseconds(timeout)
-    ranks = native_communicator(communicator)
-    if ranks is not None:
-        options.communicator = ranks
     options.coordinator = int(coordinator)
-    options.cancel = cancel
-    target, state, used = encoded(tree, 1, ranks, storage)
+    ranks = native_communicator(communicator)
+    target, state, used, told = encoded(tree, 1, ranks, storage)
+    set_handles(
+        options,
+        communicator=ranks,
+        planner=native_load_planner(planner, target) if told else None,
+        storage_reader=reader if told else None,
+        cancel=cancel,
+    )
     report = blocking(
         lambda: raw.dcp_load(context._native, used, state, options),
         lambda: raw.dcp_cancel_request(cancel),

@@ -6,12 +6,14 @@ from typing import Any, Iterable, Mapping
 
 from . import dcp_raw as raw
 from ._communicator import Communicator, native_communicator
-from ._context import Context, context_for, milliseconds
+from ._context import Context, context_for, milliseconds, set_handles
 from ._future import Future
+from ._planner import SavePlanner, native_save_planner
 from ._progress import ProgressCallback
 from ._report import SaveReport
 from ._run import blocking
 from ._storage import Storage, Where, native_storage
+from ._storage_roles import StorageWriter, native_storage_writer
 from ._transform import TransformLike
 
 DIALECTS = {
@@ -35,6 +37,9 @@ def save_options(
     communicator: Any = None,
     coordinator: int = 0,
     dedup_to_lowest_rank: bool = False,
+    use_collectives: bool = True,
+    planner: Any = None,
+    storage_writer: Any = None,
     cancel: Any = None,
 ) -> Any:
     if dialect not in DIALECTS:
@@ -52,13 +57,21 @@ def save_options(
         raw.set_transforms(options, transforms)
     if checkpoint_id is not None:
         raw.set_checkpoint_id(options, str(checkpoint_id))
-    if communicator is not None:
-        options.communicator = communicator
     options.coordinator = int(coordinator)
     options.dedup_to_lowest_rank = int(bool(dedup_to_lowest_rank))
-    if cancel is not None:
-        options.cancel = cancel
+    options.use_collectives = int(bool(use_collectives))
+    set_handles(
+        options,
+        communicator=communicator,
+        planner=planner,
+        storage_writer=storage_writer,
+        cancel=cancel,
+    )
     return options
+
+
+def _location(storage: Any, writer: StorageWriter | None) -> str:
+    return str(raw.dcp_storage_location(storage) if writer is None else writer.location())
 
 
 def plain(tree: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -95,21 +108,23 @@ class _Refusal(Storage):
 
 def encoded(
     tree: Mapping[Any, Any], target: int, ranks: Any, storage: Any
-) -> tuple[Mapping[Any, Any], Any, Any]:
-    """(plain tree, state, storage). A tree that cannot be told ends the call; among ranks, it lets the call
-    fail for all of them instead of leaving the others to wait."""
+) -> tuple[Mapping[Any, Any], Any, Any, bool]:
+    """(plain tree, state, storage, whether it could be told). A tree that cannot ends the call; among
+    ranks, it lets the call fail for all of them instead of leaving the others to wait: with this
+    storage, and without planner and storage role."""
     try:
         flat = plain(tree)
-        return flat, raw.pydcp_state_dict(flat, target), storage
+        return flat, raw.pydcp_state_dict(flat, target), storage, True
     except Exception as error:
         if ranks is None:
             raise
-        return {}, raw.pydcp_state_dict({}, target), native_storage(_Refusal(error))
+        refusing = native_storage(_Refusal(error))
+        return {}, raw.pydcp_state_dict({}, target), refusing, False
 
 
 def save(
     tree: Mapping[Any, Any],
-    where: Where,
+    where: Where | None = None,
     *,
     overwrite: bool = True,
     files: int = 1,
@@ -124,6 +139,9 @@ def save(
     communicator: Communicator | None = None,
     coordinator: int = 0,
     dedup_to_lowest_rank: bool = False,
+    use_collectives: bool = True,
+    planner: SavePlanner | None = None,
+    storage_writer: StorageWriter | None = None,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> SaveReport:
@@ -148,10 +166,16 @@ def save(
     coordinator: the rank that plans and commits.
     dedup_to_lowest_rank: what several ranks hold is written by the lowest of them, not by the one
         with the least to write.
+    use_collectives: False leaves plans and results on their ranks, each of which writes all it has
+        and commits it as ``__{rank}.metadata``; none is put in place before all have written.
+    planner: chooses what is written and what the items hold.
+    storage_writer: stores it, in place of ``where``.
     progress: called with a ProgressEvent about ten times a second.
     """
     context, names = context_for(context, progress, transforms)
-    storage = native_storage(where)
+    writer = native_storage_writer(storage_writer, where)
+    storage = native_storage(where) if writer is None else None
+    chosen = native_save_planner(planner, dedup_to_lowest_rank)
     ranks = native_communicator(communicator)
     cancel = raw.dcp_cancel_new()
     options = save_options(
@@ -168,19 +192,24 @@ def save(
         communicator=ranks,
         coordinator=coordinator,
         dedup_to_lowest_rank=dedup_to_lowest_rank,
+        use_collectives=use_collectives,
+        planner=chosen,
+        storage_writer=writer,
         cancel=cancel,
     )
-    _, state, used = encoded(tree, 0, ranks, storage)
+    _, state, used, told = encoded(tree, 0, ranks, storage)
+    if not told:
+        set_handles(options, planner=None, storage_writer=None)
     report = blocking(
         lambda: raw.dcp_save(context._native, used, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
-    return SaveReport.of(report, raw.dcp_storage_location(storage))
+    return SaveReport.of(report, _location(storage, storage_writer))
 
 
 def async_save(
     tree: Mapping[Any, Any],
-    where: Where,
+    where: Where | None = None,
     *,
     overwrite: bool = True,
     files: int = 1,
@@ -195,6 +224,9 @@ def async_save(
     communicator: Communicator | None = None,
     coordinator: int = 0,
     dedup_to_lowest_rank: bool = False,
+    use_collectives: bool = True,
+    planner: SavePlanner | None = None,
+    storage_writer: StorageWriter | None = None,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> Future:
@@ -202,7 +234,9 @@ def async_save(
     Arguments as in :func:`save`. An interpreter that exits meanwhile waits for the save, ``timeout``
     seconds at most."""
     context, names = context_for(context, progress, transforms)
-    storage = native_storage(where)
+    writer = native_storage_writer(storage_writer, where)
+    storage = native_storage(where) if writer is None else None
+    chosen = native_save_planner(planner, dedup_to_lowest_rank)
     ranks = native_communicator(communicator)
     cancel = raw.dcp_cancel_new()
     options = save_options(
@@ -219,11 +253,17 @@ def async_save(
         communicator=ranks,
         coordinator=coordinator,
         dedup_to_lowest_rank=dedup_to_lowest_rank,
+        use_collectives=use_collectives,
+        planner=chosen,
+        storage_writer=writer,
         cancel=cancel,
     )
-    _, state, used = encoded(tree, 0, ranks, storage)
+    _, state, used, told = encoded(tree, 0, ranks, storage)
+    if not told:
+        set_handles(options, planner=None, storage_writer=None)
     native = blocking(
         lambda: raw.dcp_save_async(context._native, used, state, options),
         lambda: raw.dcp_cancel_request(cancel),
     )
-    return Future(native, raw.dcp_storage_location(storage), timeout, (context, storage, where))
+    keep = (context, storage, where, options)
+    return Future(native, _location(storage, storage_writer), timeout, keep)

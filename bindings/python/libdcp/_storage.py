@@ -102,7 +102,7 @@ class FileStorage:
 Where = Union[str, "os.PathLike[str]", Storage, MemoryStorage, FileStorage]
 
 
-def native_storage(where: Where) -> Any:
+def native_storage(where: Where | None) -> Any:
     """The handle for anything that says where a checkpoint is."""
     if isinstance(where, Storage):
         return raw.pydcp_storage(where, str(where.location()))

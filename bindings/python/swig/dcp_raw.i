@@ -79,14 +79,11 @@ typedef struct {} TYPE;
 %handle(dcp_checkpointer)
 %handle(dcp_save_report)
 %handle(dcp_load_report)
+%handle(dcp_save_planner)
+%handle(dcp_load_planner)
+%handle(dcp_storage_writer)
+%handle(dcp_storage_reader)
 %newobject dcp_cancel_new;
-/* Also as members of options: the proxy goes on owning the handle, which the library shares. */
-%typemap(in) dcp_cancel *cancel (void *handle = NULL), dcp_communicator *communicator (void *handle = NULL) {
-  if (!SWIG_IsOK(SWIG_ConvertPtr($input, &handle, $descriptor, 0))) {
-    SWIG_exception_fail(SWIG_TypeError, "in method '$symname', argument $argnum of type '$type'");
-  }
-  $1 = ($ltype)handle;
-}
 
 /* ---- out numbers ---- */
 
@@ -96,6 +93,21 @@ typedef struct {} TYPE;
 }
 
 /* ---- options: made with their defaults ---- */
+
+/* Handles in options stay the package's: SWIG would have them never freed (_context.set_handles). */
+%define %pointed_to(TYPE, NAME)
+%typemap(in) TYPE *NAME (void *held = NULL, int converted = 0) {
+  converted = SWIG_ConvertPtr($input, &held, $descriptor, 0);
+  if (!SWIG_IsOK(converted)) SWIG_exception_fail(SWIG_ArgError(converted), "expected a " #TYPE);
+  $1 = (TYPE *)held;
+}
+%enddef
+%pointed_to(dcp_cancel, cancel)
+%pointed_to(dcp_communicator, communicator)
+%pointed_to(dcp_save_planner, planner)
+%pointed_to(dcp_load_planner, planner)
+%pointed_to(dcp_storage_writer, storage_writer)
+%pointed_to(dcp_storage_reader, storage_reader)
 
 %define %options(TYPE)
 %extend TYPE {
@@ -228,6 +240,23 @@ static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
 %ignore dcp_commit_hook_new;
 %ignore dcp_checkpointer_options::barrier_type;
 %ignore dcp_checkpointer_options::barrier_arguments;
+%ignore dcp_save_plan;
+%ignore dcp_save_plans;
+%ignore dcp_load_plan;
+%ignore dcp_load_plans;
+%ignore dcp_write_item;
+%ignore dcp_read_item;
+%ignore dcp_metadata;
+%ignore dcp_completion;
+%ignore dcp_write_request;
+%ignore dcp_read_request;
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_(save|load)_plans?_";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_(metadata|completion)_";
+%rename("$ignore", %$isfunction, regextarget=1) "^dcp_(write|read)_request_";
+%ignore dcp_save_planner_new;
+%ignore dcp_load_planner_new;
+%ignore dcp_storage_writer_new;
+%ignore dcp_storage_reader_new;
 %ignore dcp_context_set_log;
 %ignore dcp_context_set_progress;
 %ignore dcp_context_set_device;
@@ -345,24 +374,83 @@ PyObject *pydcp_chunk(const dcp_checkpoint *checkpoint, size_t index, uint64_t c
 PyObject *pydcp_read(dcp_checkpoint *checkpoint, size_t index, PyObject *offsets, PyObject *steps,
                      PyObject *array, int raw);
 
+/* planners, storage writers and storage readers: plan.c, planner.c, storage_roles.c */
+%makes(pydcp_save_planner)
+dcp_save_planner *pydcp_save_planner(PyObject *object, PyObject *overridden);
+%makes(pydcp_load_planner)
+dcp_load_planner *pydcp_load_planner(PyObject *object, PyObject *overridden);
+%makes(pydcp_storage_writer)
+dcp_storage_writer *pydcp_storage_writer(PyObject *object, const char *location,
+                                         PyObject *overridden);
+%makes(pydcp_storage_reader)
+dcp_storage_reader *pydcp_storage_reader(PyObject *object, const char *location,
+                                         PyObject *overridden);
+%by_hand(pydcp_plan_new)
+PyObject *pydcp_plan_new(void);
+%by_hand(pydcp_plan_standard)
+PyObject *pydcp_plan_standard(PyObject *lent);
+%by_hand(pydcp_plan_count)
+PyObject *pydcp_plan_count(PyObject *lent);
+%by_hand(pydcp_plan_item)
+PyObject *pydcp_plan_item(PyObject *lent, size_t index);
+%by_hand(pydcp_plan_add)
+PyObject *pydcp_plan_add(PyObject *lent, PyObject *fields);
+%by_hand(pydcp_plan_remove)
+PyObject *pydcp_plan_remove(PyObject *lent, size_t index);
+%by_hand(pydcp_plan_data)
+PyObject *pydcp_plan_data(PyObject *lent);
+%by_hand(pydcp_plan_set_data)
+PyObject *pydcp_plan_set_data(PyObject *lent, PyObject *data);
+%by_hand(pydcp_plan_set_path)
+PyObject *pydcp_plan_set_path(PyObject *lent, PyObject *name, PyObject *path);
+%by_hand(pydcp_plan_found)
+PyObject *pydcp_plan_found(PyObject *lent, size_t item);
+%by_hand(pydcp_plans_at)
+PyObject *pydcp_plans_at(PyObject *lent, size_t rank);
+%by_hand(pydcp_plans_dedup)
+PyObject *pydcp_plans_dedup(PyObject *lent, int to_lowest_rank);
+%by_hand(pydcp_metadata_decode)
+PyObject *pydcp_metadata_decode(PyObject *data);
+%by_hand(pydcp_metadata_of_plan)
+PyObject *pydcp_metadata_of_plan(PyObject *lent);
+%by_hand(pydcp_metadata_encode)
+PyObject *pydcp_metadata_encode(PyObject *lent, int dialect);
+%by_hand(pydcp_metadata_count)
+PyObject *pydcp_metadata_count(PyObject *lent);
+%by_hand(pydcp_metadata_entry)
+PyObject *pydcp_metadata_entry(PyObject *lent, size_t index);
+%by_hand(pydcp_metadata_chunk)
+PyObject *pydcp_metadata_chunk(PyObject *lent, size_t index, size_t chunk);
+%by_hand(pydcp_metadata_place)
+PyObject *pydcp_metadata_place(PyObject *lent, int rank, size_t item, const char *file,
+                               unsigned long long offset, unsigned long long length);
+%by_hand(pydcp_request_plan)
+PyObject *pydcp_request_plan(PyObject *lent);
+%by_hand(pydcp_request_save_id)
+PyObject *pydcp_request_save_id(PyObject *lent);
+%by_hand(pydcp_request_value)
+PyObject *pydcp_request_value(PyObject *lent, size_t item);
+%by_hand(pydcp_request_encode)
+PyObject *pydcp_request_encode(PyObject *lent, size_t item, PyObject *write);
+%by_hand(pydcp_request_decode)
+PyObject *pydcp_request_decode(PyObject *lent, size_t item, PyObject *data);
+%by_hand(pydcp_request_tensor)
+PyObject *pydcp_request_tensor(PyObject *lent, size_t item);
+%by_hand(pydcp_request_commit)
+PyObject *pydcp_request_commit(PyObject *lent, size_t item);
+%by_hand(pydcp_request_object)
+PyObject *pydcp_request_object(PyObject *lent, size_t item, PyObject *object);
+%by_hand(pydcp_request_succeed)
+PyObject *pydcp_request_succeed(PyObject *lent, PyObject *data);
+%by_hand(pydcp_request_fail)
+PyObject *pydcp_request_fail(PyObject *lent, PyObject *exception, const char *callback);
+%by_hand(pydcp_request_still_here)
+PyObject *pydcp_request_still_here(PyObject *lent);
+
 %by_hand(pydcp_array)
 %by_hand(pydcp_capsule)
 %{
-static dcp_tensor *share(const dcp_tensor *tensor) {
-  dcp_value *value = NULL;
-  dcp_tensor *copy = NULL;
-  dcp_error *error = NULL;
-  dcp_status status = dcp_value_tensor(DCP_VALUE_TENSOR, tensor, &value, &error);
-  if (status == DCP_OK) status = dcp_value_get_tensor(value, 0, &copy, &error);
-  dcp_value_free(value);
-  if (status != DCP_OK) pydcp_raise(status, error, NULL);
-  return copy;
-}
-
-static PyObject *pydcp_array(const dcp_tensor *tensor) {
-  dcp_tensor *copy = share(tensor);
-  return copy != NULL ? pydcp_array_of_tensor(copy) : NULL;
-}
+static PyObject *pydcp_array(const dcp_tensor *tensor) { return pydcp_array_of_borrowed(tensor); }
 
 static PyObject *pydcp_capsule(const dcp_tensor *tensor, int versioned) {
   return pydcp_capsule_of_tensor(tensor, versioned);

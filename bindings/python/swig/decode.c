@@ -171,6 +171,34 @@ static PyObject* decode_tensor(int32_t kind, const dcp_value* value) {
   return array;
 }
 
+static PyObject* decode_sharded(const dcp_value* value) {
+  const int64_t* sizes = NULL;
+  size_t ndim = 0;
+  int32_t dtype = 0;
+  dcp_error* error = NULL;
+  dcp_status status = dcp_value_get_sizes(value, &sizes, &ndim, &error);
+  if (status == DCP_OK) status = dcp_value_get_dtype(value, &dtype, &error);
+  if (status != DCP_OK) return failed(status, error);
+  PyObject* chunks = PyList_New(0);
+  for (size_t i = 0; chunks != NULL && i < dcp_value_count(value); i++) {
+    const int64_t* offsets = NULL;
+    dcp_tensor* tensor = NULL;
+    status = dcp_value_get_offsets(value, i, &offsets, &ndim, &error);
+    if (status == DCP_OK) status = dcp_value_get_tensor(value, i, &tensor, &error);
+    PyObject* chunk = NULL;
+    if (status == DCP_OK) {
+      chunk = Py_BuildValue("(NN)", pydcp_sizes_out(offsets, ndim), pydcp_array_of_tensor(tensor));
+    } else {
+      failed(status, error);
+    }
+    if (chunk == NULL || PyList_Append(chunks, chunk) != 0) Py_CLEAR(chunks);
+    Py_XDECREF(chunk);
+  }
+  if (chunks == NULL) return NULL;
+  return PyObject_CallFunction(pydcp.decode_other, "iNNs", DCP_VALUE_SHARDED_TENSOR,
+                               pydcp_sizes_out(sizes, ndim), chunks, dcp_dtype_name(dtype));
+}
+
 static PyObject* decode_constructed(const dcp_value* value) {
   dcp_value *arguments = NULL, *state = NULL, *key = NULL;
   dcp_error* error = NULL;
@@ -242,6 +270,8 @@ static PyObject* decode_one(const dcp_value* value) {
     case DCP_VALUE_NUMPY_ARRAY:
     case DCP_VALUE_NUMPY_SCALAR:
       return decode_tensor(kind, value);
+    case DCP_VALUE_SHARDED_TENSOR:
+      return decode_sharded(value);
     case DCP_VALUE_CONSTRUCTED:
       return decode_constructed(value);
     case DCP_VALUE_STRING:

@@ -999,6 +999,23 @@ dcp_value* pydcp_encode_state(PyObject* object, int target) {
   return encode_root(object, "state_dict", target);
 }
 
+dcp_tensor* pydcp_tensor_to_fill(PyObject* array) {
+  dcp_value* value = encode_root(array, "value", 1);
+  if (value == NULL) return NULL;
+  dcp_tensor* tensor = NULL;
+  dcp_error* error = NULL;
+  dcp_status status = DCP_OK;
+  if (dcp_value_kind_of(value) != DCP_VALUE_TENSOR) {
+    PyErr_Format(PyExc_TypeError, "expected an array to be filled, not %s",
+                 Py_TYPE(array)->tp_name);
+  } else {
+    status = dcp_value_get_tensor(value, 0, &tensor, &error);
+  }
+  dcp_value_free(value);
+  if (status != DCP_OK) pydcp_raise(status, error, NULL);
+  return tensor;
+}
+
 static int put(encoder* e, dcp_state_dict* state, PyObject* key, PyObject* object) {
   place at = {NULL, key, 0};
   PyObject* name = PyObject_Str(key);

@@ -182,6 +182,18 @@ done:
   return array;
 }
 
+PyObject* pydcp_array_of_borrowed(const dcp_tensor* tensor) {
+  dcp_value* value = NULL;
+  dcp_tensor* copy = NULL;
+  dcp_error* error = NULL;
+  dcp_status status = dcp_value_tensor(DCP_VALUE_TENSOR, tensor, &value, &error);
+  if (status == DCP_OK) status = dcp_value_get_tensor(value, 0, &copy, &error);
+  dcp_value_free(value);
+  if (status == DCP_OK) return pydcp_array_of_tensor(copy);
+  pydcp_raise(status, error, NULL);
+  return NULL;
+}
+
 /* The first members of DLPack's two structs, by its public layout: all that a capsule needs is
  * where the deleter lies. */
 typedef struct dl_tensor {

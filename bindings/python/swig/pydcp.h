@@ -93,6 +93,8 @@ PyObject* pydcp_lend(void* data, size_t size, int read_only, PyObject** loan);
 int pydcp_return(PyObject* view, PyObject* loan);
 /* An array (numpy, or RawArray where numpy has no such dtype) over `tensor`, which is [taken]. */
 PyObject* pydcp_array_of_tensor(dcp_tensor* tensor);
+/* The same of a tensor that stays the caller's. */
+PyObject* pydcp_array_of_borrowed(const dcp_tensor* tensor);
 /* A DLPack capsule that shares the tensor's memory. */
 PyObject* pydcp_capsule_of_tensor(const dcp_tensor* tensor, int versioned);
 
@@ -119,6 +121,8 @@ dcp_value* pydcp_encode(PyObject* object);
 /* The whole of a rank's state, of any type. `target` as above. */
 dcp_value* pydcp_encode_state(PyObject* object, int target);
 PyObject* pydcp_decode(const dcp_value* value);
+/* A tensor over an array's own memory, which has to be writable. */
+dcp_tensor* pydcp_tensor_to_fill(PyObject* array);
 /* Describes an array to be written to by a read. `keep` gets a reference that keeps the memory. */
 int pydcp_view_of(PyObject* array, dcp_tensor_view* view, int64_t* shape, int64_t* strides,
                   PyObject** keep);
@@ -163,6 +167,97 @@ dcp_commit_hook* pydcp_commit_hook(PyObject* object);
 dcp_communicator* pydcp_store_communicator(PyObject* object, const char* prefix, int rank,
                                            int world_size);
 
+/* ---- handle.c: what the library lends to a callback ---- */
+
+enum pydcp_kind {
+  PYDCP_NOTHING = 0,
+  PYDCP_SAVE_PLAN = 1,
+  PYDCP_SAVE_PLANS = 2,
+  PYDCP_LOAD_PLAN = 3,
+  PYDCP_LOAD_PLANS = 4,
+  PYDCP_METADATA = 5,
+  PYDCP_WRITE_REQUEST = 6,
+  PYDCP_READ_REQUEST = 7
+};
+
+/* A loan, until pydcp_lent_end; of `parent` (may be NULL), until that one's. */
+PyObject* pydcp_lent(enum pydcp_kind kind, const void* pointer, int read_only, PyObject* parent);
+/* For as long as the object lives; `owned` is [taken], also on failure. */
+PyObject* pydcp_lent_with(enum pydcp_kind kind, const void* pointer, void* owned,
+                          void (*free_owned)(void*));
+/* Begins the loan anew, or with NULL interrupts it. `lent` may be NULL. */
+void pydcp_lend_again(PyObject* lent, const void* pointer);
+/* Ends the loan and takes `lent`, which may be NULL. Leaves exceptions as they are. */
+void pydcp_lent_end(PyObject* lent);
+/* PYDCP_NOTHING, with TypeError, for other objects. */
+enum pydcp_kind pydcp_lent_kind(PyObject* lent);
+/* The pointer, [borrowed]; NULL with libdcp.InvalidArgumentError when the loan is over. */
+void* pydcp_borrow(PyObject* lent, enum pydcp_kind kind);
+void* pydcp_borrow_to_change(PyObject* lent, enum pydcp_kind kind);
+/* The pointer, [owned] by the caller from here on; only of pydcp_lent_with(kind, p, p, ...). */
+void* pydcp_take(PyObject* lent, enum pydcp_kind kind);
+void* pydcp_lent_owned(PyObject* lent);
+
+/* ---- plan.c ---- */
+
+/* Save and load plans alike, by what they are. Items go as tuples. */
+PyObject* pydcp_plan_new(void);
+PyObject* pydcp_plan_standard(PyObject* lent);
+PyObject* pydcp_plan_count(PyObject* lent);
+PyObject* pydcp_plan_item(PyObject* lent, size_t index);
+PyObject* pydcp_plan_add(PyObject* lent, PyObject* fields);
+PyObject* pydcp_plan_remove(PyObject* lent, size_t index);
+PyObject* pydcp_plan_data(PyObject* lent);
+PyObject* pydcp_plan_set_data(PyObject* lent, PyObject* data);
+PyObject* pydcp_plan_set_path(PyObject* lent, PyObject* name, PyObject* path);
+/* (object,), or () when the state dict holds nothing for the item. */
+PyObject* pydcp_plan_found(PyObject* lent, size_t item);
+PyObject* pydcp_plans_at(PyObject* lent, size_t rank);
+PyObject* pydcp_plans_dedup(PyObject* lent, int to_lowest_rank);
+PyObject* pydcp_write_item(const dcp_write_item* item);
+PyObject* pydcp_metadata_decode(PyObject* data);
+PyObject* pydcp_metadata_of_plan(PyObject* lent);
+PyObject* pydcp_metadata_encode(PyObject* lent, int dialect);
+PyObject* pydcp_metadata_count(PyObject* lent);
+PyObject* pydcp_metadata_entry(PyObject* lent, size_t index);
+PyObject* pydcp_metadata_chunk(PyObject* lent, size_t index, size_t chunk);
+PyObject* pydcp_metadata_place(PyObject* lent, int rank, size_t item, const char* file,
+                               unsigned long long offset, unsigned long long length);
+
+/* ---- planner.c ---- */
+
+/* `overridden`: a set of the names of methods to call. */
+dcp_save_planner* pydcp_save_planner(PyObject* object, PyObject* overridden);
+dcp_load_planner* pydcp_load_planner(PyObject* object, PyObject* overridden);
+/* For tables: 1 when `name` is in the set, 0, or -1 with an exception. */
+int pydcp_overrides(PyObject* overridden, const char* name);
+/* A table's destroy, where user data is an object. */
+void pydcp_drop(void* object);
+/* Ends a callback whose result is not used; takes `result`. */
+dcp_status pydcp_settle(PyObject* result, const char* name, dcp_error** error);
+/* Calls object.name(lent) and ends the loan; `lent` may be NULL with an exception. */
+dcp_status pydcp_call_lent(PyObject* object, const char* name, PyObject* lent, dcp_error** error);
+
+/* ---- storage_roles.c ---- */
+
+dcp_storage_writer* pydcp_storage_writer(PyObject* object, const char* location,
+                                         PyObject* overridden);
+dcp_storage_reader* pydcp_storage_reader(PyObject* object, const char* location,
+                                         PyObject* overridden);
+PyObject* pydcp_request_plan(PyObject* lent);
+PyObject* pydcp_request_save_id(PyObject* lent);
+PyObject* pydcp_request_value(PyObject* lent, size_t item);
+/* write(memoryview) gets the pieces. */
+PyObject* pydcp_request_encode(PyObject* lent, size_t item, PyObject* write);
+PyObject* pydcp_request_decode(PyObject* lent, size_t item, PyObject* data);
+PyObject* pydcp_request_tensor(PyObject* lent, size_t item);
+PyObject* pydcp_request_commit(PyObject* lent, size_t item);
+PyObject* pydcp_request_object(PyObject* lent, size_t item, PyObject* object);
+/* The end of a request's work: the first counts. */
+PyObject* pydcp_request_succeed(PyObject* lent, PyObject* data);
+PyObject* pydcp_request_fail(PyObject* lent, PyObject* exception, const char* callback);
+PyObject* pydcp_request_still_here(PyObject* lent);
+
 /* ---- reports.c ---- */
 
 PyObject* pydcp_save_report(const dcp_save_report* report);
@@ -171,6 +266,8 @@ PyObject* pydcp_damage(const dcp_damage* damage);
 PyObject* pydcp_names(const dcp_checkpoint* checkpoint);
 PyObject* pydcp_entry(const dcp_checkpoint* checkpoint, size_t index);
 PyObject* pydcp_chunk(const dcp_checkpoint* checkpoint, size_t index, uint64_t chunk);
+PyObject* pydcp_entry_out(const dcp_entry_info* info);
+PyObject* pydcp_chunk_out(const dcp_chunk_info* info);
 PyObject* pydcp_read(dcp_checkpoint* checkpoint, size_t index, PyObject* offsets, PyObject* steps,
                      PyObject* array, int raw);
 

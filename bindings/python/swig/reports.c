@@ -106,17 +106,28 @@ PyObject* pydcp_names(const dcp_checkpoint* checkpoint) {
   return list;
 }
 
+PyObject* pydcp_entry_out(const dcp_entry_info* info) {
+  return Py_BuildValue("(iNNiNKKK)", (int)info->kind, pydcp_text_out(info->name, info->name_size),
+                       pydcp_string_out(info->dtype_name), (int)info->dtype,
+                       pydcp_sizes_out(info->shape, (size_t)info->ndim),
+                       (unsigned long long)info->bytes, (unsigned long long)info->stored_bytes,
+                       (unsigned long long)info->chunk_count);
+}
+
 PyObject* pydcp_entry(const dcp_checkpoint* checkpoint, size_t index) {
   dcp_entry_info info = {0};
   info.struct_size = sizeof info;
   dcp_error* error = NULL;
   dcp_status status = dcp_checkpoint_entry(checkpoint, index, &info, &error);
   if (status != DCP_OK) return failed(status, error);
-  return Py_BuildValue("(iNNiNKKK)", (int)info.kind, pydcp_text_out(info.name, info.name_size),
-                       pydcp_string_out(info.dtype_name), (int)info.dtype,
-                       pydcp_sizes_out(info.shape, (size_t)info.ndim),
-                       (unsigned long long)info.bytes, (unsigned long long)info.stored_bytes,
-                       (unsigned long long)info.chunk_count);
+  return pydcp_entry_out(&info);
+}
+
+PyObject* pydcp_chunk_out(const dcp_chunk_info* info) {
+  return Py_BuildValue("(NNNKKN)", pydcp_sizes_out(info->offsets, (size_t)info->ndim),
+                       pydcp_sizes_out(info->sizes, (size_t)info->ndim),
+                       pydcp_string_out(info->file), (unsigned long long)info->offset,
+                       (unsigned long long)info->length, pydcp_string_out(info->transforms));
 }
 
 PyObject* pydcp_chunk(const dcp_checkpoint* checkpoint, size_t index, uint64_t chunk) {
@@ -125,10 +136,7 @@ PyObject* pydcp_chunk(const dcp_checkpoint* checkpoint, size_t index, uint64_t c
   dcp_error* error = NULL;
   dcp_status status = dcp_checkpoint_chunk(checkpoint, index, chunk, &info, &error);
   if (status != DCP_OK) return failed(status, error);
-  return Py_BuildValue("(NNNKKN)", pydcp_sizes_out(info.offsets, (size_t)info.ndim),
-                       pydcp_sizes_out(info.sizes, (size_t)info.ndim), pydcp_string_out(info.file),
-                       (unsigned long long)info.offset, (unsigned long long)info.length,
-                       pydcp_string_out(info.transforms));
+  return pydcp_chunk_out(&info);
 }
 
 /* `raw` is the dtype of a RawArray, given as its bytes with one dimension more; 0 for others. */

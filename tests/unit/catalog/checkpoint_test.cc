@@ -319,6 +319,7 @@ std::string RankLocalMetadata() {
     WrittenOptions options;
     options.change = [rank](Metadata& metadata) {
       metadata.files[0] = fmt::format("__{}_0.distcp", rank);
+      metadata.storage_meta->save_id = "of all ranks";
     };
     CHECK_OK(WriteCheckpoint(
         *lone, {DictOf({{"x", Value::Of(sharded)}, {"rank", Value::Int(rank)}})}, options));
