@@ -1,4 +1,4 @@
-# Third-party parts. zlib and fmt are needed; ISA-L, liburing and zstd have fallbacks.
+# Third-party parts. zlib and fmt are needed; ISA-L, liburing, zstd and libcrypto may be missing.
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(fmt REQUIRED)
@@ -38,3 +38,4 @@ endfunction()
 dcp_optional(ISAL "${DCP_ISAL}" libisal)
 dcp_optional(IO_URING "${DCP_IO_URING}" liburing)
 dcp_optional(ZSTD "${DCP_ZSTD}" libzstd)
+dcp_optional(CRYPTO "${DCP_CRYPTO}" libcrypto)

@@ -8,7 +8,7 @@
 step=${1:-build}
 
 packages=(g++ cmake ninja-build pkg-config zlib1g-dev libfmt-dev libisal-dev liburing-dev
-          libzstd-dev libcli11-dev nlohmann-json3-dev libcmocka-dev swig python3-dev python3-venv)
+          libzstd-dev libssl-dev libcli11-dev nlohmann-json3-dev libcmocka-dev swig python3-dev python3-venv)
 case $step in
   build) ;;
   mpi) packages+=(libopenmpi-dev openmpi-bin) ;;

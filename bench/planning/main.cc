@@ -6,10 +6,14 @@
 
 int main(int argc, char** argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
-  if (name != "global-plan") {
-    fmt::print(stderr, "usage: bench_planning global-plan --option value...\n");
+  void (*run)(const dcp::bench::Arguments&) = nullptr;
+  if (name == "global-plan") run = dcp::bench::GlobalPlanCommand;
+  if (name == "second-save") run = dcp::bench::SecondSaveCommand;
+  if (name == "memcpy") run = dcp::bench::MemcpyCommand;
+  if (run == nullptr) {
+    fmt::print(stderr, "usage: bench_planning global-plan|second-save|memcpy --option value...\n");
     return 2;
   }
-  dcp::bench::GlobalPlanCommand(dcp::bench::Arguments(argc, argv, 2));
+  run(dcp::bench::Arguments(argc, argv, 2));
   return 0;
 }

@@ -358,10 +358,12 @@ Result<Opening> ReadOpening(WireReader* in) {
 
 }  // namespace
 
-std::string EncodePlan(const SavePlan& plan) {
+std::string EncodePlan(const SavePlan& plan) { return EncodePlan(plan, plan.storage_data); }
+
+std::string EncodePlan(const SavePlan& plan, std::string_view storage_data) {
   WireWriter out;
   out.Number(kVersion);
-  out.Text(plan.storage_data);
+  out.Text(storage_data);
   out.Text(EncodeSection(plan));
   out.Number(plan.properties.size());
   for (const TensorProperties& properties : plan.properties) WriteProperties(properties, &out);

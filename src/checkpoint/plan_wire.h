@@ -17,6 +17,8 @@ namespace dcp {
 // Rank to coordinator: what the rank holds. Sources do not travel: those of the decoded plan are
 // the items' positions.
 std::string EncodePlan(const SavePlan& plan);
+// With another storage_data.
+std::string EncodePlan(const SavePlan& plan, std::string_view storage_data);
 // Dims come back in an order of their own. kCorrupt for what no EncodePlan wrote.
 Result<SavePlan> DecodePlan(std::string_view bytes);
 
