@@ -51,4 +51,51 @@ def global_plan(job: Job) -> Iterator[None]:
     }
 
 
-WORKS = {"global_plan": global_plan}
+def _results(plans: list[Any]) -> list[bytes]:
+    """What each rank says of its writes."""
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+    from torch.distributed.checkpoint.storage import WriteResult
+
+    return [
+        pickle.dumps(
+            [
+                WriteResult(
+                    index=item.index,
+                    size_in_bytes=132_000,
+                    storage_data=_StorageInfo(f"__{rank}_0.distcp", i * 140_000, 132_000),
+                )
+                for i, item in enumerate(of_rank.items)
+            ]
+        )
+        for rank, of_rank in enumerate(plans)
+    ]
+
+
+def second_save(job: Job) -> Iterator[None]:
+    """With DCP's plan cache: ranks say that nothing changed, and the metadata is pickled again."""
+    from torch.distributed.checkpoint import DefaultSavePlanner
+    from torch.distributed.checkpoint.planner import SavePlan
+
+    planned = PlannedJob(*job.option("planned"))
+    planner = DefaultSavePlanner(enable_plan_caching=True)
+    first, _ = planner.create_global_plan([plan(planned, rank) for rank in range(planned.ranks)])
+    results = _results(first)
+    told = [pickle.dumps(SavePlan([], usable=False)) for _ in range(planned.ranks)]
+    yield
+    deltas, metadata = planner.create_global_plan([pickle.loads(one) for one in told])
+    back = [pickle.dumps(one) for one in deltas]
+    storage: dict[Any, Any] = {}
+    for of_rank in results:
+        storage.update({one.index: one.storage_data for one in pickle.loads(of_rank)})
+    metadata.storage_data = storage
+    file = pickle.dumps(metadata)
+    yield
+    return {  # type: ignore[return-value]
+        "up_bytes": max(len(one) for one in told),
+        "down_bytes": max(len(one) for one in back),
+        "result_bytes": sum(len(one) for one in results),
+        "metadata_bytes": len(file),
+    }
+
+
+WORKS = {"global_plan": global_plan, "second_save": second_save}
