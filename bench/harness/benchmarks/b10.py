@@ -37,8 +37,8 @@ def _same(ours: Series) -> Claim:
     facts = [sample.facts for sample in ours.samples]
     most = max(max(fact["up_bytes"], fact["down_bytes"]) for fact in facts)
     text = (
-        f"at most {most} bytes a rank for its plan and as many back; the results are 32 bytes a rank "
-        f"and 4 an item, {human_bytes(facts[0]['result_bytes'])} in all"
+        f"at most {most} bytes a rank for its plan and as many back; the results are 32 bytes a "
+        f"rank and 4 an item, {human_bytes(facts[0]['result_bytes'])} in all"
     )
     return Claim(text, most, "32 bytes", "met" if most <= 32 else "missed")
 
@@ -87,7 +87,8 @@ def _large(session: Session, job: PlannedJob, has_bar: bool) -> Table:
         _same(ours),
     ]
     patched = sum(sample.facts["patched"] for sample in ours.samples)
-    claims.append(Claim(f".metadata was written over in {digits(patched)} of {len(ours.samples)} runs"))
+    runs = len(ours.samples)
+    claims.append(Claim(f".metadata was written over in {digits(patched)} of {runs} runs"))
     title = f"{job.total:,} items from {job.ranks:,} ranks, .metadata of"
     return Table(title, size, list(table.values()), claims)
 

@@ -83,9 +83,8 @@ def _large(
     ours = alternate(session, f"B9 {job.total:,}", [subject])[OURS_C]
     claims = [within_seconds(ours, bar)] if bar else []
     wire, back = _each_way(ours)
-    claims.append(
-        Claim(f"{digits(wire / job.total)} bytes an item from the ranks, {digits(back / job.total)} back")
-    )
+    up, down = digits(wire / job.total), digits(back / job.total)
+    claims.append(Claim(f"{up} bytes an item from the ranks, {down} back"))
     if dcp.samples:
         seconds = dcp.median("wall_s") * job.total / measured.total
         ratio = seconds / statistics.median(ours.values("wall_s"))
@@ -102,7 +101,5 @@ def _large(
 def run(session: Session) -> Report:
     job = SHARED[session.sizes.mode]
     both, dcp = _shared(session, job)
-    large = [
-        _large(session, one, bar, dcp, job) for one, bar in LARGE[session.sizes.mode]
-    ]
+    large = [_large(session, one, bar, dcp, job) for one, bar in LARGE[session.sizes.mode]]
     return Report("B9", TITLE, [both, *large])
