@@ -11,24 +11,11 @@ int pydcp_overrides(PyObject* overridden, const char* name) {
   return found;
 }
 
-void pydcp_drop(void* object) {
-  PyGILState_STATE gil;
-  if (!pydcp_enter(&gil)) return; /* leaked: the interpreter is going away anyway */
-  Py_DECREF((PyObject*)object);
-  pydcp_leave(gil);
-}
-
-dcp_status pydcp_settle(PyObject* result, const char* name, dcp_error** error) {
-  if (result == NULL) return pydcp_fail(name, 0, error);
-  Py_DECREF(result);
-  return DCP_OK;
-}
-
 /* Calls `name` with `lent`, which is taken, and whose loan ends here. */
 dcp_status pydcp_call_lent(PyObject* object, const char* name, PyObject* lent, dcp_error** error) {
   PyObject* result = lent != NULL ? PyObject_CallMethod(object, name, "O", lent) : NULL;
   pydcp_lent_end(lent);
-  return pydcp_settle(result, name, error);
+  return pydcp_settle(result, name, 0, error);
 }
 
 /* ---- of saves ---- */
@@ -41,7 +28,7 @@ static dcp_status save_set_up(void* self, const dcp_value* state, int32_t is_coo
   PyObject* result =
       tree != NULL ? PyObject_CallMethod(self, "set_up_planner", "Ni", tree, (int)is_coordinator)
                    : NULL;
-  dcp_status status = pydcp_settle(result, "set_up_planner", error);
+  dcp_status status = pydcp_settle(result, "set_up_planner", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -180,7 +167,7 @@ static dcp_status load_set_up(void* user_data, const dcp_value* state, const dcp
                          ? PyObject_CallMethod(self->object, "set_up_planner", "Oi", self->metadata,
                                                (int)is_coordinator)
                          : NULL;
-  dcp_status status = pydcp_settle(result, "set_up_planner", error);
+  dcp_status status = pydcp_settle(result, "set_up_planner", 0, error);
   load_leave(self, gil);
   return status;
 }
@@ -237,7 +224,7 @@ static dcp_status load_bytes(void* user_data, const dcp_load_plan* plan, size_t 
   int truth = result != NULL ? PyObject_IsTrue(result) : -1;
   if (truth < 0) Py_CLEAR(result);
   *taken = truth > 0;
-  dcp_status status = pydcp_settle(result, "load_bytes", error);
+  dcp_status status = pydcp_settle(result, "load_bytes", 0, error);
   load_leave(self, gil);
   return status;
 }
@@ -252,7 +239,7 @@ static dcp_status load_resolve_tensor(void* user_data, const dcp_load_plan* plan
   PyObject* result = of_item(self, "resolve_tensor", plan, item, place);
   *out = result != NULL ? pydcp_tensor_to_fill(result) : NULL;
   if (*out == NULL) Py_CLEAR(result);
-  dcp_status status = pydcp_settle(result, "resolve_tensor", error);
+  dcp_status status = pydcp_settle(result, "resolve_tensor", 0, error);
   load_leave(self, gil);
   return status;
 }
@@ -263,7 +250,7 @@ static dcp_status load_commit_tensor(void* user_data, const dcp_load_plan* plan,
   PyGILState_STATE gil;
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   PyObject* result = of_item(self, "commit_tensor", plan, item, pydcp_array_of_borrowed(tensor));
-  dcp_status status = pydcp_settle(result, "commit_tensor", error);
+  dcp_status status = pydcp_settle(result, "commit_tensor", 0, error);
   load_leave(self, gil);
   return status;
 }

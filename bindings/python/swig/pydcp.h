@@ -231,10 +231,6 @@ dcp_save_planner* pydcp_save_planner(PyObject* object, PyObject* overridden);
 dcp_load_planner* pydcp_load_planner(PyObject* object, PyObject* overridden);
 /* For tables: 1 when `name` is in the set, 0, or -1 with an exception. */
 int pydcp_overrides(PyObject* overridden, const char* name);
-/* A table's destroy, where user data is an object. */
-void pydcp_drop(void* object);
-/* Ends a callback whose result is not used; takes `result`. */
-dcp_status pydcp_settle(PyObject* result, const char* name, dcp_error** error);
 /* Calls object.name(lent) and ends the loan; `lent` may be NULL with an exception. */
 dcp_status pydcp_call_lent(PyObject* object, const char* name, PyObject* lent, dcp_error** error);
 

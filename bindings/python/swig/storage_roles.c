@@ -10,7 +10,7 @@ static dcp_status writer_reset(void* self, const char* checkpoint_id, dcp_error*
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "reset", "N", pydcp_string_out(checkpoint_id));
-  dcp_status status = pydcp_settle(result, "reset", error);
+  dcp_status status = pydcp_settle(result, "reset", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -22,7 +22,7 @@ static dcp_status writer_set_up(void* self, int32_t rank, int32_t world_size,
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "set_up_storage_writer", "iiii", (int)is_coordinator,
                                          (int)rank, (int)world_size, (int)use_collectives);
-  dcp_status status = pydcp_settle(result, "set_up_storage_writer", error);
+  dcp_status status = pydcp_settle(result, "set_up_storage_writer", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -53,7 +53,7 @@ static dcp_status hand_on(PyObject* object, const char* name, enum pydcp_kind ki
   PyObject* lent = pydcp_lent_with(kind, request, completion, free_completion);
   PyObject* result = lent != NULL ? PyObject_CallMethod(object, name, "O", lent) : NULL;
   Py_XDECREF(lent);
-  return pydcp_settle(result, name, error);
+  return pydcp_settle(result, name, 0, error);
 }
 
 static dcp_status writer_write_data(void* self, const dcp_write_request* request,
@@ -88,7 +88,7 @@ static dcp_status writer_finish(void* self, dcp_metadata* metadata, const dcp_bu
   PyObject* result = lent != NULL ? PyObject_CallMethod(self, "finish", "OO", lent, all) : NULL;
   pydcp_lent_end(lent);
   Py_XDECREF(all);
-  dcp_status status = pydcp_settle(result, "finish", error);
+  dcp_status status = pydcp_settle(result, "finish", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -163,7 +163,7 @@ static dcp_status reader_reset(void* user_data, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
-      pydcp_settle(PyObject_CallMethod(self->object, "reset", NULL), "reset", error);
+      pydcp_settle(PyObject_CallMethod(self->object, "reset", NULL), "reset", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -175,7 +175,7 @@ static dcp_status reader_read_metadata(void* user_data, dcp_metadata** out, dcp_
   PyObject* result = PyObject_CallMethod(self->object, "read_metadata", NULL);
   *out = result != NULL ? pydcp_take(result, PYDCP_METADATA) : NULL;
   if (*out == NULL) Py_CLEAR(result);
-  dcp_status status = pydcp_settle(result, "read_metadata", error);
+  dcp_status status = pydcp_settle(result, "read_metadata", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -193,7 +193,7 @@ static dcp_status reader_set_up(void* user_data, const dcp_metadata* metadata, i
           ? PyObject_CallMethod(self->object, "set_up_storage_reader", "Oiii", self->metadata,
                                 (int)is_coordinator, (int)rank, (int)world_size)
           : NULL;
-  dcp_status status = pydcp_settle(result, "set_up_storage_reader", error);
+  dcp_status status = pydcp_settle(result, "set_up_storage_reader", 0, error);
   reader_leave(self, gil);
   return status;
 }
