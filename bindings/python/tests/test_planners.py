@@ -366,7 +366,7 @@ def test_data_of_the_wrong_form_is_refused(tmp_path: Any) -> None:
     for data in (np.zeros(3), np.zeros(4, np.int8), "text"):
         with pytest.raises(libdcp.Error) as raised:
             libdcp.save({"a": np.zeros(4)}, tmp_path / "c", planner=Wrong(data))
-        assert [(f.rank, f.step) for f in raised.value.failures] == [(0, "write")]
+        assert [(f.rank, f.step) for f in raised.value.failures.values()] == [(0, "write")]
     assert not (tmp_path / "c" / ".metadata").exists()
 
 
@@ -495,7 +495,7 @@ def test_places_that_are_refused(tmp_path: Any) -> None:
     for place in (frozen, np.zeros(5), "text", None):
         with pytest.raises(libdcp.Error) as raised:
             libdcp.load_into({"a": np.zeros(6)}, tmp_path / "c", planner=Gives(place))
-        assert [(f.rank, f.step) for f in raised.value.failures] == [(0, "read")]
+        assert [(f.rank, f.step) for f in raised.value.failures.values()] == [(0, "read")]
     assert frozen.sum() == 0
 
 
@@ -562,10 +562,10 @@ def check_failure(errors: list[Any], bad: int, step: str, raised: list[Any]) -> 
     for rank, error in enumerate(errors):
         expected = libdcp.RankFailedError if len(errors) > 1 else libdcp.CallbackError
         assert type(error) is expected, (rank, error)
-        assert [(failure.rank, failure.step) for failure in error.failures] == [(bad, step)]
-        assert type(error.failures[0].error) is libdcp.CallbackError
-        assert "Boom" in str(error.failures[0].error)
-        cause = error.failures[0].error.__cause__
+        assert [(failure.rank, failure.step) for failure in error.failures.values()] == [(bad, step)]
+        assert type(error.failures[bad].error) is libdcp.CallbackError
+        assert "Boom" in str(error.failures[bad].error)
+        cause = error.failures[bad].error.__cause__
         assert (cause in raised and type(cause) is Boom) == (rank == bad)
 
 

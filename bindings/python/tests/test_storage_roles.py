@@ -493,8 +493,8 @@ def check_failure(errors: list[Any], bad: int, step: str, fault: str) -> None:
     causes = []
     for rank, error in enumerate(errors):
         assert type(error) is (libdcp.RankFailedError if len(errors) > 1 else libdcp.CallbackError)
-        assert [(failure.rank, failure.step) for failure in error.failures] == [(bad, step)]
-        failure = error.failures[0].error
+        assert [(failure.rank, failure.step) for failure in error.failures.values()] == [(bad, step)]
+        failure = error.failures[bad].error
         assert type(failure) is libdcp.CallbackError
         assert f"ValueError: fail {fault}" in str(failure)
         causes.append(failure.__cause__)
@@ -621,7 +621,7 @@ def test_several_ranks_fail() -> None:
         libdcp.save(tree_of(comm.rank, 4), storage_writer=writer, communicator=comm)
 
     for error in on_ranks(libdcp.local_communicators(4), save):
-        assert [(f.rank, f.step) for f in error.failures] == [(1, "write"), (3, "write")]
+        assert [(f.rank, f.step) for f in error.failures.values()] == [(1, "write"), (3, "write")]
 
 
 class Ending(DictWriter):
@@ -660,7 +660,7 @@ def test_a_future_that_never_ends(ranks: int, begin: Any) -> None:
     errors = on_ranks(libdcp.local_communicators(ranks), save)
     for error in errors:
         assert isinstance(error, libdcp.Error)
-        assert [(f.rank, f.step, type(f.error)) for f in error.failures] == [
+        assert [(f.rank, f.step, type(f.error)) for f in error.failures.values()] == [
             (bad, "write", libdcp.TimeoutError)
         ]
         assert "gave no sign for 1000 ms" in str(error)
@@ -749,7 +749,7 @@ def test_readers_that_do_wrong() -> None:
     ):
         with pytest.raises(kind, match=text) as raised:
             libdcp.load_into({"a": np.zeros(4, int), "o": ""}, storage_reader=Reads(body))
-        assert [(f.rank, f.step) for f in raised.value.failures] == [(0, "read")]
+        assert [(f.rank, f.step) for f in raised.value.failures.values()] == [(0, "read")]
     with pytest.raises(libdcp.InvalidArgumentError, match="has ended"):
         kept[0].tensor(0)
 
@@ -764,7 +764,7 @@ def test_readers_that_do_wrong() -> None:
         len(saved)  # given to the load
     with pytest.raises(libdcp.InvalidArgumentError, match="has returned") as raised:
         libdcp.load_into(tree, storage_reader=Takes(store))
-    assert [(f.rank, f.step) for f in raised.value.failures] == [(0, "plan")]
+    assert [(f.rank, f.step) for f in raised.value.failures.values()] == [(0, "plan")]
 
 
 def test_arguments_that_do_not_fit(tmp_path: Any) -> None:
