@@ -15,7 +15,7 @@ from ._report import LoadReport
 from ._run import blocking
 from ._save import encoded, is_stateful
 from ._storage import Where, native_storage
-from ._storage_roles import StorageReader, native_storage_reader
+from ._storage_roles import StorageReader, native_storage_reader, refusing_reader
 from ._transform import TransformLike
 
 
@@ -123,12 +123,14 @@ def load_into(
     options.timeout_ms = milliseconds(timeout)
     options.coordinator = int(coordinator)
     ranks = native_communicator(communicator)
-    target, state, used, told = encoded(tree, 1, ranks, storage)
+    target, state, used, refused = encoded(tree, 1, ranks, storage)
+    if refused is not None and storage_reader is not None:
+        reader = refusing_reader(storage_reader, refused)
     set_handles(
         options,
         communicator=ranks,
-        planner=native_load_planner(planner, target) if told else None,
-        storage_reader=reader if told else None,
+        planner=native_load_planner(planner, target),
+        storage_reader=reader,
         cancel=cancel,
     )
     report = blocking(

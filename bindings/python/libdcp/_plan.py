@@ -388,8 +388,8 @@ class Metadata:
         return raw.pydcp_metadata_encode(self._lent, DIALECTS[dialect])
 
     def place(self, rank: int, item: int, file: str, offset: int, length: int) -> None:
-        """In a storage writer's ``finish``: item number ``item`` of the plan of ``rank`` lies in
-        ``file`` at ``offset``, ``length`` bytes."""
+        """In a storage writer's ``finish``, or of metadata made of a plan (rank 0's): item number
+        ``item`` of the plan of ``rank`` lies in ``file`` at ``offset``, ``length`` bytes."""
         raw.pydcp_metadata_place(self._lent, rank, item, file, offset, length)
 
     def __len__(self) -> int:

@@ -108,18 +108,18 @@ class _Refusal(Storage):
 
 def encoded(
     tree: Mapping[Any, Any], target: int, ranks: Any, storage: Any
-) -> tuple[Mapping[Any, Any], Any, Any, bool]:
-    """(plain tree, state, storage, whether it could be told). A tree that cannot ends the call; among
-    ranks, it lets the call fail for all of them instead of leaving the others to wait: with this
-    storage, and without planner and storage role."""
+) -> tuple[Mapping[Any, Any], Any, Any, Exception | None]:
+    """(plain tree, state, storage, why it cannot be told or None). A tree that cannot be told ends the
+    call; among ranks, it lets the call fail for all of them instead of leaving the others to wait:
+    with this storage, and storage roles that refuse."""
     try:
         flat = plain(tree)
-        return flat, raw.pydcp_state_dict(flat, target), storage, True
+        return flat, raw.pydcp_state_dict(flat, target), storage, None
     except Exception as error:
         if ranks is None:
             raise
         refusing = native_storage(_Refusal(error))
-        return {}, raw.pydcp_state_dict({}, target), refusing, False
+        return {}, raw.pydcp_state_dict({}, target), refusing, error
 
 
 def save(
@@ -197,8 +197,8 @@ def save(
         storage_writer=writer,
         cancel=cancel,
     )
-    _, state, used, told = encoded(tree, 0, ranks, storage)
-    if not told:
+    _, state, used, refused = encoded(tree, 0, ranks, storage)
+    if refused is not None:
         set_handles(options, planner=None, storage_writer=None)
     report = blocking(
         lambda: raw.dcp_save(context._native, used, state, options),
@@ -258,8 +258,8 @@ def async_save(
         storage_writer=writer,
         cancel=cancel,
     )
-    _, state, used, told = encoded(tree, 0, ranks, storage)
-    if not told:
+    _, state, used, refused = encoded(tree, 0, ranks, storage)
+    if refused is not None:
         set_handles(options, planner=None, storage_writer=None)
     native = blocking(
         lambda: raw.dcp_save_async(context._native, used, state, options),

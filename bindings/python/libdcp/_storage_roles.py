@@ -272,6 +272,15 @@ class _ReaderCalls:
         _settle(self._reader.read_data(ReadRequest(lent)), lent, "read_data")
 
 
+class _RefusingCalls(_ReaderCalls):
+    def __init__(self, reader: StorageReader, error: Exception) -> None:
+        super().__init__(reader)
+        self._error = error
+
+    def read_metadata(self) -> Any:
+        raise self._error
+
+
 def _check(role: Any, base: type, argument: str, where: Any, required: Iterable[str]) -> None:
     if not isinstance(role, base):
         raise TypeError(f"{argument} is a libdcp.{base.__name__}, not {type(role).__name__}")
@@ -306,3 +315,10 @@ def native_storage_reader(reader: StorageReader | None, where: Any) -> Any:
         ("reset", "set_up_storage_reader", "prepare_local_plan", "prepare_global_plan"),
     )
     return raw.pydcp_storage_reader(_ReaderCalls(reader), str(reader.location()), names)
+
+
+def refusing_reader(reader: StorageReader, error: Exception) -> Any:
+    """Stands for the reader of a rank that has nothing to load into: fails in the plan, and plans
+    globally where the other ranks' readers do."""
+    names = overridden(reader, StorageReader, ("prepare_global_plan",))
+    return raw.pydcp_storage_reader(_RefusingCalls(reader, error), str(reader.location()), names)

@@ -388,8 +388,13 @@ def test_metadata_of_one_plan() -> None:
     assert (chunk.offsets, chunk.sizes, chunk.file) == ((2, 0), (2, 4), None)
     again = libdcp.Metadata.decode(metadata.encode("torch-2.1"))
     assert again["whole"].dtype == np.float32 and again["whole"].shape == (10, 10)
-    with pytest.raises(libdcp.InvalidArgumentError, match="finish"):
-        metadata.place(0, 0, "file", 0, 1)
+    metadata.place(0, 1, "file", 100, 400)  # of a plan: this rank's own
+    placed = metadata["whole"].chunks[0]
+    assert (placed.file, placed.offset, placed.length) == ("file", 100, 400)
+    with pytest.raises(libdcp.InvalidArgumentError, match="no item 0 of rank 1"):
+        metadata.place(1, 0, "file", 0, 1)
+    with pytest.raises(libdcp.InvalidArgumentError, match="placed in a storage writer's finish"):
+        again.place(0, 0, "file", 0, 1)
     with pytest.raises(ValueError, match="dialect is one of"):
         metadata.encode("banana")
     with pytest.raises(libdcp.CorruptError):
@@ -611,6 +616,52 @@ def test_load_faults(fault: str | None, coordinator: int, bad: int, step: str) -
 @pytest.mark.parametrize("fault, step", LOAD_ALONE)
 def test_load_faults_alone(fault: str, step: str) -> None:
     check_failure(faulty_loads(1, 0, 0, fault), 0, step, fault)
+
+
+class Untold:
+    """Of a state that cannot be told."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def state_dict(self) -> dict[str, Any]:
+        raise self.error
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        raise self.error
+
+
+class Globally(libdcp.LoadPlanner):
+    def create_global_plan(self, plans: libdcp.LoadPlans) -> Any:
+        return plans
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+@pytest.mark.parametrize("how", ["writer", "planner and file", "planner", "reader"])
+def test_a_state_that_cannot_be_told(tmp_path: Any, how: str, bad: int) -> None:
+    """The other ranks hear of it in the plan, whatever they use, also when they plan globally."""
+    store: dict[str, bytes] = {}
+    save_all(3, lambda rank: DictWriter(store))
+    libdcp.save({"step": 5}, tmp_path / "c")
+    untold = RuntimeError("no state today")
+
+    def run(comm: Any) -> None:
+        tree: dict[str, Any] = {"step": 0}
+        if comm.rank == bad:
+            tree["untold"] = Untold(untold)
+        if how == "writer":
+            libdcp.save(tree, storage_writer=FaultyWriter({}, None), communicator=comm)
+        elif how == "planner and file":
+            libdcp.load_into(tree, tmp_path / "c", planner=Globally(), communicator=comm)
+        else:
+            planner = Globally() if how == "planner" else None
+            reader = DictReader(store) if how == "planner" else FaultyReader(store, None)
+            libdcp.load_into(tree, storage_reader=reader, planner=planner, communicator=comm)
+
+    for rank, error in enumerate(on_ranks(libdcp.local_communicators(3), run)):
+        assert type(error) is libdcp.CheckpointException, (rank, error)
+        assert [(f.rank, f.step) for f in error.failures.values()] == [(bad, "plan")]
+        assert error.failures[bad].exception is (untold if rank == bad else None)
 
 
 def test_several_ranks_fail() -> None:
