@@ -805,8 +805,8 @@ DCP_API dcp_status dcp_metadata_of_plan(const dcp_save_plan *plan, dcp_metadata 
 /** The bytes of a `.metadata` file that stock reads: a BYTES value, [owned]. */
 DCP_API dcp_status dcp_metadata_encode(const dcp_metadata *metadata, int32_t dialect,
                                        dcp_value **out, dcp_error **error);
-/** In a storage writer's finish, or of metadata made of a plan (rank 0's): item `item` of the plan of
- *  rank `rank` lies in `file` at `offset`, `length` bytes. */
+/** In a storage writer's finish, or of metadata made of a plan (rank 0's): item `item` of the plan
+ * of rank `rank` lies in `file` at `offset`, `length` bytes. */
 DCP_API dcp_status dcp_metadata_place(dcp_metadata *metadata, int32_t rank, size_t item,
                                       const char *file, uint64_t offset, uint64_t length,
                                       dcp_error **error);

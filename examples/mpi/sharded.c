@@ -9,13 +9,13 @@
 
 enum { ROWS = 256, COLUMNS = 1024 };
 
-static void check(dcp_status status, dcp_error *error, const char *what) {
+static void check(dcp_status status, dcp_error* error, const char* what) {
   if (status == DCP_OK) return;
   fprintf(stderr, "%s: %s\n", what, dcp_error_message(error));
   for (size_t i = 0; i < dcp_error_rank_failure_count(error); i++) {
     int32_t rank = -1;
-    const char *step = "";
-    const dcp_error *failure = dcp_error_rank_failure(error, i, &rank, &step);
+    const char* step = "";
+    const dcp_error* failure = dcp_error_rank_failure(error, i, &rank, &step);
     fprintf(stderr, "  rank %d, step %s: %s\n", rank, step, dcp_error_message(failure));
   }
   dcp_error_free(error);
@@ -23,23 +23,23 @@ static void check(dcp_status status, dcp_error *error, const char *what) {
 }
 
 /* A state dict with this rank's part of the tensor "weight". */
-static dcp_state_dict *state_of(float *data, int64_t rows, int64_t columns, int64_t first_row,
+static dcp_state_dict* state_of(float* data, int64_t rows, int64_t columns, int64_t first_row,
                                 int64_t first_column) {
   const int64_t global[2] = {ROWS, COLUMNS};
   const int64_t shape[2] = {rows, columns};
   const int64_t offsets[2] = {first_row, first_column};
   dcp_tensor_view view = {0};
-  dcp_tensor *tensor = NULL;
-  dcp_value *value = NULL;
-  dcp_state_dict *state = NULL;
-  dcp_error *error = NULL;
+  dcp_tensor* tensor = NULL;
+  dcp_value* value = NULL;
+  dcp_state_dict* state = NULL;
+  dcp_error* error = NULL;
   view.struct_size = sizeof view;
   view.dtype = DCP_FLOAT32;
   view.ndim = 2;
   view.shape = shape;
   view.data = data;
   check(dcp_tensor_new(&view, NULL, NULL, &tensor, &error), error, "tensor");
-  const dcp_tensor *shards[1] = {tensor};
+  const dcp_tensor* shards[1] = {tensor};
   check(dcp_value_sharded_tensor(DCP_FLOAT32, 2, global, shards, offsets, 1, &value, &error), error,
         "sharded tensor");
   check(dcp_state_dict_new(&state, &error), error, "state dict");
@@ -51,11 +51,11 @@ static dcp_state_dict *state_of(float *data, int64_t rows, int64_t columns, int6
 
 static float element(int64_t row, int64_t column) { return (float)(row * COLUMNS + column); }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int level = 0, rank = 0, size = 1;
-  dcp_error *error = NULL;
-  dcp_communicator *communicator = NULL;
-  dcp_storage *storage = NULL;
+  dcp_error* error = NULL;
+  dcp_communicator* communicator = NULL;
+  dcp_storage* storage = NULL;
   if (argc != 2) {
     fprintf(stderr, "usage: mpirun -n N %s FOLDER\n", argv[0]);
     return 2;
@@ -68,13 +68,13 @@ int main(int argc, char **argv) {
 
   /* Rows to save. */
   int64_t begin = (int64_t)ROWS * rank / size, end = (int64_t)ROWS * (rank + 1) / size;
-  float *rows = malloc((size_t)((end - begin) * COLUMNS) * sizeof *rows);
+  float* rows = malloc((size_t)((end - begin) * COLUMNS) * sizeof *rows);
   for (int64_t r = begin; r < end; r++) {
     for (int64_t c = 0; c < COLUMNS; c++) rows[(r - begin) * COLUMNS + c] = element(r, c);
   }
-  dcp_state_dict *state = state_of(rows, end - begin, COLUMNS, begin, 0);
+  dcp_state_dict* state = state_of(rows, end - begin, COLUMNS, begin, 0);
   dcp_save_options save;
-  dcp_save_report *report = NULL;
+  dcp_save_report* report = NULL;
   dcp_save_options_init(&save, sizeof save);
   save.communicator = communicator;
   check(dcp_save(NULL, storage, state, &save, &report, &error), error, "save");
@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
   /* Columns to load. */
   begin = (int64_t)COLUMNS * rank / size;
   end = (int64_t)COLUMNS * (rank + 1) / size;
-  float *columns = calloc((size_t)((end - begin) * ROWS), sizeof *columns);
+  float* columns = calloc((size_t)((end - begin) * ROWS), sizeof *columns);
   state = state_of(columns, ROWS, end - begin, 0, begin);
   dcp_load_options load;
   dcp_load_options_init(&load, sizeof load);

@@ -29,7 +29,7 @@ void HostCompletion::StillHere() {
 }
 
 Result<std::string> HostCompletion::Await(int64_t silence_ms, const CancelToken& cancel,
-                                      Progress* progress, const char* what) {
+                                          Progress* progress, const char* what) {
   std::unique_lock lock(mutex_);
   uint64_t seen = signs_;
   Deadline deadline = Deadline::FromMilliseconds(silence_ms);

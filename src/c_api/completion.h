@@ -35,8 +35,8 @@ class HostCompletion {
 
 struct dcp_completion : dcp::c_api::Handle {
   // `request` is kept as long as the completion is.
-  dcp_completion(std::shared_ptr<dcp::c_api::HostCompletion> of, std::shared_ptr<const void> request,
-                 const char* name)
+  dcp_completion(std::shared_ptr<dcp::c_api::HostCompletion> of,
+                 std::shared_ptr<const void> request, const char* name)
       : completion(std::move(of)), keeps(std::move(request)), what(name) {}
   ~dcp_completion();
   std::shared_ptr<dcp::c_api::HostCompletion> completion;
