@@ -46,6 +46,13 @@ def test_a_lost_rank_is_named(tmp_path, capsys, what, victim, coordinator):
     assert libdcp.verify(tmp_path / "c").ok
 
 
+def test_faults_of_python_roles_reach_every_rank(tmp_path, capsys):
+    texts = gloo_job.run(tmp_path / "job", 4, "gloo_matrix", "matrix", tmp_path)
+    assert [told_by(text)["runs"] for text in texts] == [2 * 8 + 12] * 4
+    with capsys.disabled():
+        print("\nGloo, 4 processes: 28 saves and loads, the bad rank named with step and kind on all", end="")
+
+
 def test_a_save_beside_the_jobs_own_work(tmp_path):
     texts = gloo_job.run(tmp_path, 3, "gloo_faults", "save_beside_work", tmp_path / "c")
     for rank, text in enumerate(texts):
