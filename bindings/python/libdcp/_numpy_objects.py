@@ -24,15 +24,14 @@ _FOREIGN = ">" if sys.byteorder == "little" else "<"
 
 
 def dtype_call(dtype: np.dtype[Any]) -> tuple[str, tuple[Any, ...], Any]:
-    _, arguments, state = dtype.__reduce__()  # type: ignore[misc]
-    return DTYPE, arguments, state
+    reduced: Any = dtype.__reduce__()
+    return DTYPE, reduced[1], reduced[2]
 
 
 def array_call(array: np.ndarray[Any, Any]) -> tuple[str, tuple[Any, ...], Any]:
     """numpy's own pickled form of it, which every version of numpy reads."""
-    plain = np.asarray(array)
-    _, _, state = plain.__reduce__()  # type: ignore[misc]
-    return RECONSTRUCT, (Constructed("numpy.ndarray", None), (0,), b"b"), state
+    reduced: Any = np.asarray(array).__reduce__()
+    return RECONSTRUCT, (Constructed("numpy.ndarray", None), (0,), b"b"), reduced[2]
 
 
 def scalar_call(scalar: np.generic) -> tuple[str, tuple[Any, ...], Any]:

@@ -113,7 +113,7 @@ class RankWriter:
             rank, world_size, barrier, commit_hook, barrier_timeout, durable
         )
         self._barrier = barrier  # which may hold what it needs: a store's server
-        self._native = raw.dcp_rank_writer_new(context and context._native, options)
+        self._native = raw.dcp_rank_writer_new(context._native if context else None, options)
 
     def write(self, path: Where, state_dict: Any, **kwargs: Any) -> None:
         """Saves any value that a checkpoint can hold; usually a dict. ``kwargs`` are for the hook."""
@@ -216,7 +216,8 @@ class Checkpointer:
         # What an interpreter that exits gives a save that is under way: it also writes.
         self._patience = None if barrier_timeout is None else max(barrier_timeout, 600.0)
         self._barrier = barrier  # as in RankWriter
-        self._native = raw.dcp_checkpointer_new(context and context._native, writer, options)
+        native = context._native if context else None
+        self._native = raw.dcp_checkpointer_new(native, writer, options)
 
     def _save(self, storage: Any, state_dict: Any, kwargs: dict[str, Any]) -> Any:
         state, extra = _state(state_dict), _extra(kwargs)

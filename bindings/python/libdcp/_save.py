@@ -100,10 +100,17 @@ class _Refusal(Storage):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def _refuse(self, *_: Any) -> Any:
+    def make_root(self) -> None:
         raise self._error
 
-    make_root = create = open = list = _refuse
+    def create(self, path: str, expected_size: int) -> Any:
+        raise self._error
+
+    def open(self, path: str) -> tuple[Any, int]:
+        raise self._error
+
+    def list(self) -> Iterable[str]:
+        raise self._error
 
 
 def encoded(

@@ -47,7 +47,8 @@ class C10dStore(KeyValueStore):
 
     def get(self, key: str, timeout: float | None) -> bytes | None:
         try:
-            return self._call(lambda: self._find(key, timeout), timeout)
+            found: bytes | None = self._call(lambda: self._find(key, timeout), timeout)
+            return found
         except Unanswered:
             return None
 
