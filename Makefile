@@ -26,8 +26,8 @@ bench-quick:
 	@scripts/bench.sh --quick
 tsan:
 	@scripts/tsan.sh
-soak: build
-	@build/venv/bin/python scripts/soak.py
+soak:
+	@scripts/soak.sh
 fuzz:
 	@scripts/fuzz.sh
 lint:

@@ -59,6 +59,18 @@ run_ctest() {
     --timeout 900 --no-tests=error "$@"
 }
 
+# The release build with MPI and, where PyTorch is set up in build/torch-2.15, libdcp_torch.
+TORCH="$ROOT/build/torch-2.15/bin/python"
+build_release_with_torch() {
+  local options=(-DDCP_MPI=ON -DDCP_TORCH=OFF)
+  if [ -x "$TORCH" ]; then
+    local packages
+    packages=$("$TORCH" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    options=(-DDCP_MPI=ON -DDCP_TORCH=ON "-DDCP_TORCH_DIR=$packages/torch")
+  fi
+  build_preset release "${options[@]}"
+}
+
 # The test programs under TSan.
 TSAN=halt_on_error=1:second_deadlock_stack=1
 build_tsan() { build_preset tsan -DDCP_BUILD_CLI=OFF; }

@@ -10,7 +10,6 @@ cd "$ROOT"
 summary=()
 passed=0
 failed=0
-TORCH="$ROOT/build/torch-2.15/bin/python"
 
 # tally COUNT: adds what a runner's own count says to the totals.
 tally() {
@@ -98,8 +97,7 @@ if ! wait_for_torch; then
   exit 1
 fi
 if [ -x "$TORCH" ]; then
-  LIBTORCH=$("$TORCH" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch
-  stage "build libdcp_torch" none build_preset release -DDCP_MPI=ON -DDCP_TORCH=ON "-DDCP_TORCH_DIR=$LIBTORCH"
+  stage "build libdcp_torch" none build_release_with_torch
   stage "ctest libdcp_torch" "$CTEST" run_ctest release -L '^torch$'
   stage "live exchange with torch 2.15" "$PYTEST" \
     "${SIGNALS[@]}" "PYTHONPATH=$ROOT/build/release/python" "$TORCH" -m pytest -q -p no:cacheprovider tests/exchange
