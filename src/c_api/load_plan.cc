@@ -101,19 +101,12 @@ dcp_status dcp_load_plan_remove(dcp_load_plan* plan, size_t index, dcp_error** e
 }
 
 const void* dcp_load_plan_data(const dcp_load_plan* plan, size_t* size) {
-  const bool there = plan != nullptr && !plan->forked();
-  if (size != nullptr) *size = there ? plan->shown->storage_data.size() : 0;
-  return there ? plan->shown->storage_data.data() : nullptr;
+  return dcp::c_api::StorageData(plan, size);
 }
 
 dcp_status dcp_load_plan_set_data(dcp_load_plan* plan, const void* data, size_t size,
                                   dcp_error** error) {
-  return Guard(error, [&]() -> Status {
-    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
-    if (data == nullptr && size > 0) return Error(Code::kInvalidArgument, "data is NULL");
-    plan->shown->storage_data.assign(data == nullptr ? "" : static_cast<const char*>(data), size);
-    return Status::Ok();
-  });
+  return Guard(error, [&] { return dcp::c_api::SetStorageData(plan, data, size); });
 }
 
 size_t dcp_load_plans_count(const dcp_load_plans* plans) {

@@ -73,6 +73,21 @@ struct dcp_metadata : dcp::c_api::Handle {
 
 namespace dcp::c_api {
 
+// What a storage writer or reader has to say of a plan, of either kind.
+template <typename Plan>
+const void* StorageData(const Plan* plan, size_t* size) {
+  const bool there = plan != nullptr && !plan->forked();
+  if (size != nullptr) *size = there ? plan->shown->storage_data.size() : 0;
+  return there ? plan->shown->storage_data.data() : nullptr;
+}
+template <typename Plan>
+Status SetStorageData(Plan* plan, const void* data, size_t size) {
+  DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
+  if (data == nullptr && size > 0) return Error(Code::kInvalidArgument, "data is NULL");
+  plan->shown->storage_data.assign(data == nullptr ? "" : static_cast<const char*>(data), size);
+  return Status::Ok();
+}
+
 // Fills the caller's struct; its pointers are the plan's.
 Status ShowItem(const SavePlan& plan, size_t index, dcp_write_item* item);
 

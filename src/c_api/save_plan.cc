@@ -177,19 +177,12 @@ dcp_status dcp_save_plan_found(const dcp_save_plan* plan, size_t item, dcp_value
 }
 
 const void* dcp_save_plan_data(const dcp_save_plan* plan, size_t* size) {
-  const bool there = plan != nullptr && !plan->forked();
-  if (size != nullptr) *size = there ? plan->shown->storage_data.size() : 0;
-  return there ? plan->shown->storage_data.data() : nullptr;
+  return dcp::c_api::StorageData(plan, size);
 }
 
 dcp_status dcp_save_plan_set_data(dcp_save_plan* plan, const void* data, size_t size,
                                   dcp_error** error) {
-  return Guard(error, [&]() -> Status {
-    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
-    if (data == nullptr && size > 0) return Error(Code::kInvalidArgument, "data is NULL");
-    plan->shown->storage_data.assign(data == nullptr ? "" : static_cast<const char*>(data), size);
-    return Status::Ok();
-  });
+  return Guard(error, [&] { return dcp::c_api::SetStorageData(plan, data, size); });
 }
 
 size_t dcp_save_plans_count(const dcp_save_plans* plans) {

@@ -132,8 +132,11 @@ Failure RankState::MakeState(StateDictHandle* out) const {
   return Failure();
 }
 
-RankOutcome SaveRank(const RankState& state, dcp_communicator* communicator, dcp_storage* storage,
-                     const dcp_save_options& options) {
+namespace {
+
+// Runs `call` on a context and with a state dict of its own, and takes its time.
+template <typename Call>
+RankOutcome Timed(const RankState& state, const Call& call) {
   RankOutcome out;
   PhaseClock clock(&out);
   ContextHandle context;
@@ -141,42 +144,44 @@ RankOutcome SaveRank(const RankState& state, dcp_communicator* communicator, dcp
   out.failure = clock.Attach(&context);
   if (!out.failure) out.failure = state.MakeState(&dict);
   if (out.failure) return out;
+  const Clock::time_point begin = Clock::now();
+  out.failure =
+      Try([&](dcp_error** error) { return call(context.get(), dict.get(), &out, error); });
+  out.total = SecondsSince(begin);
+  return out;
+}
+
+}  // namespace
+
+RankOutcome SaveRank(const RankState& state, dcp_communicator* communicator, dcp_storage* storage,
+                     const dcp_save_options& options) {
   dcp_save_options mine = options;
   mine.communicator = communicator;
-  SaveReportHandle report;
-  const Clock::time_point begin = Clock::now();
-  out.failure = Try([&](dcp_error** error) {
-    return dcp_save(context.get(), storage, dict.get(), &mine, Out(report), error);
+  return Timed(state, [&](dcp_context* context, const dcp_state_dict* dict, RankOutcome* out,
+                          dcp_error** error) {
+    SaveReportHandle report;
+    const dcp_status status = dcp_save(context, storage, dict, &mine, Out(report), error);
+    out->items = dcp_save_report_items(report.get());
+    out->bytes = dcp_save_report_bytes(report.get());
+    out->files = dcp_save_report_files(report.get());
+    return status;
   });
-  out.total = SecondsSince(begin);
-  out.items = dcp_save_report_items(report.get());
-  out.bytes = dcp_save_report_bytes(report.get());
-  out.files = dcp_save_report_files(report.get());
-  return out;
 }
 
 RankOutcome LoadRank(const RankState& state, dcp_communicator* communicator, dcp_storage* storage,
                      dcp_cancel* cancel) {
-  RankOutcome out;
-  PhaseClock clock(&out);
-  ContextHandle context;
-  StateDictHandle dict;
-  out.failure = clock.Attach(&context);
-  if (!out.failure) out.failure = state.MakeState(&dict);
-  if (out.failure) return out;
   dcp_load_options options;
   dcp_load_options_init(&options, sizeof options);
   options.communicator = communicator;
   options.cancel = cancel;
-  LoadReportHandle report;
-  const Clock::time_point begin = Clock::now();
-  out.failure = Try([&](dcp_error** error) {
-    return dcp_load(context.get(), storage, dict.get(), &options, Out(report), error);
+  return Timed(state, [&](dcp_context* context, const dcp_state_dict* dict, RankOutcome* out,
+                          dcp_error** error) {
+    LoadReportHandle report;
+    const dcp_status status = dcp_load(context, storage, dict, &options, Out(report), error);
+    out->items = dcp_load_report_count(report.get(), DCP_LOADED);
+    out->bytes = dcp_load_report_bytes_read(report.get());
+    return status;
   });
-  out.total = SecondsSince(begin);
-  out.items = dcp_load_report_count(report.get(), DCP_LOADED);
-  out.bytes = dcp_load_report_bytes_read(report.get());
-  return out;
 }
 
 }  // namespace dcp::cli

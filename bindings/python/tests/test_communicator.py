@@ -13,26 +13,7 @@ import numpy as np
 import pytest
 
 import libdcp
-
-
-def on_ranks(
-    communicators: list[Any], body: Callable[[Any], Any]
-) -> list[Any]:
-    """What body(communicator) returns or raises on a thread for each rank."""
-    outcomes: list[Any] = [None] * len(communicators)
-
-    def run(rank: int) -> None:
-        try:
-            outcomes[rank] = body(communicators[rank])
-        except BaseException as error:
-            outcomes[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(len(communicators))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
+from ranks import on_ranks
 
 
 class Queues(libdcp.Communicator):
