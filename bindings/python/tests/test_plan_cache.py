@@ -11,9 +11,14 @@ import pytest
 
 import libdcp
 
-pytestmark = pytest.mark.skipif(
-    "crypto: on" not in libdcp.build_info().lower(), reason="built without libcrypto"
-)
+
+
+@pytest.fixture(autouse=True)
+def _built_with_libcrypto() -> None:
+    try:
+        libdcp.PlanCache()
+    except libdcp.UnsupportedError as error:
+        pytest.skip(str(error))
 
 
 def tree(rank: int, step: int, dtype: Any = np.float32) -> dict[str, Any]:
