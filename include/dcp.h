@@ -990,6 +990,20 @@ enum dcp_dialect {
   DCP_DIALECT_TORCH_2_1 = 1 /**< 2.1's classes, read by every version */
 };
 
+/** What saves of one family of checkpoints keep from one to the next: plans, and where items lie.
+ *  While the layout stays (names, kinds, shapes, parts, dtypes and other properties of tensors),
+ *  plans travel as 32 bytes, are not made again, and `.metadata` is written over in memory. What
+ *  changes is planned anew, what another rank has forgotten is told again: the checkpoint is the
+ *  same as without. Upstream's enable_plan_caching, but dtypes and properties count, and it is not
+ *  shared between families: one per family of checkpoints and per rank. It serves saves one after
+ *  another, also in the background; a second one at the same time fails with DCP_INVALID_ARGUMENT.
+ *  Any thread. */
+typedef struct dcp_plan_cache dcp_plan_cache;
+/** *out is [owned]. DCP_UNSUPPORTED where the library was built without libcrypto. */
+DCP_API dcp_status dcp_plan_cache_new(dcp_plan_cache **out, dcp_error **error);
+/** NULL is fine. A save that uses it goes on. */
+DCP_API void dcp_plan_cache_free(dcp_plan_cache *cache);
+
 typedef struct dcp_save_options {
   uint32_t struct_size;
   int32_t overwrite; /**< 1; 0 makes an existing checkpoint DCP_ALREADY_EXISTS */
@@ -1014,6 +1028,8 @@ typedef struct dcp_save_options {
   int32_t reserved;               /**< 0 */
   dcp_save_planner *planner; /**< NULL: the library's own. Used until the save ends, as the next */
   dcp_storage_writer *storage_writer; /**< NULL: the library's own, into the storage given */
+  dcp_plan_cache *plan_cache; /**< NULL: none. On all ranks or on none. DCP_UNSUPPORTED with a
+                                 planner or storage writer above, or without collectives */
 } dcp_save_options;
 DCP_API void dcp_save_options_init(dcp_save_options *options, size_t struct_size);
 
@@ -1022,6 +1038,9 @@ DCP_API const char *dcp_save_report_save_id(const dcp_save_report *report); /* [
 DCP_API uint64_t dcp_save_report_bytes(const dcp_save_report *report); /* written by this rank */
 DCP_API uint64_t dcp_save_report_items(const dcp_save_report *report);
 DCP_API uint64_t dcp_save_report_files(const dcp_save_report *report);
+/** 1: by a plan cache, this rank's plan and what it was to write were those of the last save; on
+ * the coordinator: every rank's were, and nothing was planned. Else 0. */
+DCP_API int32_t dcp_save_report_plan_reused(const dcp_save_report *report);
 DCP_API size_t dcp_save_report_warning_count(const dcp_save_report *report);
 DCP_API const char *dcp_save_report_warning(const dcp_save_report *report, size_t index);
 DCP_API void dcp_save_report_free(dcp_save_report *report);

@@ -55,6 +55,10 @@ Result<SaveRequest> SaveRequestOf(const dcp_save_options* options) {
     DCP_RETURN_IF_ERROR(CheckHandle(o.storage_writer, "storage_writer"));
     request.writer = o.storage_writer->role;
   }
+  if (o.plan_cache != nullptr) {
+    DCP_RETURN_IF_ERROR(CheckHandle(o.plan_cache, "plan_cache"));
+    save.plan_cache = o.plan_cache->cache;
+  }
   return request;
 }
 
@@ -67,6 +71,21 @@ Status DeliverReport(const Result<SaveResult>& result, dcp_save_report** report)
 }  // namespace dcp::c_api
 
 extern "C" {
+
+dcp_status dcp_plan_cache_new(dcp_plan_cache** out, dcp_error** error) {
+  return Guard(error, [&]() -> Status {
+    DCP_RETURN_IF_ERROR(CheckOut(out, "out"));
+    *out = nullptr;
+    if (!dcp::HasSha256()) {
+      return Status(Code::kUnsupported,
+                    "plan caches need SHA-256, and this build has no libcrypto");
+    }
+    *out = new dcp_plan_cache;
+    return Status::Ok();
+  });
+}
+
+void dcp_plan_cache_free(dcp_plan_cache* cache) { dcp::c_api::Free(cache); }
 
 void dcp_save_options_init(dcp_save_options* options, size_t struct_size) {
   dcp_save_options defaults = {};
@@ -95,6 +114,10 @@ uint64_t dcp_save_report_items(const dcp_save_report* report) {
 
 uint64_t dcp_save_report_files(const dcp_save_report* report) {
   return report == nullptr ? 0 : report->result.files_written;
+}
+
+int32_t dcp_save_report_plan_reused(const dcp_save_report* report) {
+  return report != nullptr && report->result.plan_reused ? 1 : 0;
 }
 
 size_t dcp_save_report_warning_count(const dcp_save_report* report) {

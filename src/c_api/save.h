@@ -3,11 +3,16 @@
 
 #include "c_api/handle.h"
 #include "c_api/roles.h"
+#include "checkpoint/plan_cache.h"
 #include "checkpoint/save.h"
 
 struct dcp_save_report : dcp::c_api::Handle {
   explicit dcp_save_report(dcp::SaveResult of) : result(std::move(of)) {}
   dcp::SaveResult result;
+};
+
+struct dcp_plan_cache : dcp::c_api::Handle {
+  std::shared_ptr<dcp::PlanCache> cache = std::make_shared<dcp::PlanCache>();
 };
 
 namespace dcp::c_api {

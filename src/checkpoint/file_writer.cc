@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/thread_pool.h"
 #include "checkpoint/commit.h"
 #include "checkpoint/leased_store.h"
+#include "checkpoint/plan_cache.h"
 #include "checkpoint/wire.h"
 #include "comm/wire_codec.h"
 #include "reader/metadata_files.h"
@@ -56,6 +58,15 @@ class FileWriter final : public StorageWriter {
     return options_.checkpoint_id.empty() ? std::string(location()) : options_.checkpoint_id;
   }
 
+  bool keeps_plans() const override { return true; }
+
+  std::string Steering() const override {
+    WireWriter out;
+    out.Number(static_cast<uint64_t>(options_.dialect));
+    for (const std::string& descriptor : Descriptors()) out.Text(descriptor);
+    return out.Take();
+  }
+
   Status SetUp(const SaveSite& site) override {
     site_ = site;
     if (site.world_size > 1) {
@@ -101,25 +112,20 @@ class FileWriter final : public StorageWriter {
     written.bytes = outcome.bytes;
     written.items = outcome.items.size();
     written.files = static_cast<uint32_t>(outcome.files.size());
-    written.results = EncodeOutcomeMessage({std::string(request.save_id), std::move(outcome)});
+    const OutcomeMessage message{std::string(request.save_id), std::move(outcome)};
+    if (options_.plan_cache != nullptr) {
+      DCP_ASSIGN_OR_RETURN(written.results, options_.plan_cache->rank().TellOutcome(message));
+    } else {
+      written.results = EncodeOutcomeMessage(message);
+    }
     return written;
   }
 
   Result<bool> Finish(Commit commit, std::vector<std::string>* warnings) override {
-    metadata_ = std::move(*commit.metadata);
-    uint32_t transform_set = 0;
-    if (!transforms_.empty()) {
-      transform_set = static_cast<uint32_t>(metadata_.transform_sets.size());
-      metadata_.transform_sets.push_back(DescriptorsFor(transforms_));
-    }
-    for (size_t i = 0; i < commit.results.size(); ++i) {
-      const int32_t rank = site_.use_collectives ? static_cast<int32_t>(i) : site_.rank;
-      Result<OutcomeMessage> message = DecodeOutcomeMessage(commit.results[i]);
-      commit.results[i] = std::string();
-      Status filled = message.ok() ? FillLocations(rank, (*commit.slots)[i], commit.save_id,
-                                                   *std::move(message), transform_set)
-                                   : message.status();
-      if (!filled.ok()) return filled.WithContext(fmt::format("rank {}", rank));
+    if (options_.plan_cache != nullptr) {
+      DCP_RETURN_IF_ERROR(MakeImage(commit));
+    } else {
+      DCP_RETURN_IF_ERROR(MakeMetadata(&commit));
     }
     names_ = CommitNamesFor(
         site_.use_collectives ? std::string(kMetadataFile) : RankMetadataName(site_.rank),
@@ -199,6 +205,49 @@ class FileWriter final : public StorageWriter {
     return writer;
   }
 
+  Status MakeMetadata(Commit* commit) {
+    metadata_ = std::move(*commit->metadata);
+    uint32_t transform_set = 0;
+    if (!transforms_.empty()) {
+      transform_set = static_cast<uint32_t>(metadata_.transform_sets.size());
+      metadata_.transform_sets.push_back(DescriptorsFor(transforms_));
+    }
+    for (size_t i = 0; i < commit->results.size(); ++i) {
+      const int32_t rank = site_.use_collectives ? static_cast<int32_t>(i) : site_.rank;
+      Result<OutcomeMessage> message = DecodeOutcomeMessage(commit->results[i]);
+      commit->results[i] = std::string();
+      Status filled = message.ok() ? FillLocations(rank, (*commit->slots)[i], commit->save_id,
+                                                   *std::move(message), transform_set)
+                                   : message.status();
+      if (!filled.ok()) return filled.WithContext(fmt::format("rank {}", rank));
+    }
+    return Status::Ok();
+  }
+
+  // Through the plan cache.
+  Status MakeImage(const Commit& commit) {
+    CoordinatorPlanCache& cache = options_.plan_cache->coordinator();
+    for (size_t rank = 0; rank < commit.results.size(); ++rank) {
+      const Status heard = cache.HearOutcome(static_cast<uint32_t>(rank), commit.results[rank],
+                                             commit.save_id, generation_);
+      if (!heard.ok()) return heard.WithContext(fmt::format("rank {}", rank));
+    }
+    CoordinatorPlanCache::Commit image;
+    image.checkpoint_id = checkpoint_id();
+    image.save_id = commit.save_id;
+    image.generation = generation_;
+    image.transforms = Descriptors();
+    image.version = commit.metadata->version.value_or("");
+    image.dialect = options_.dialect;
+    image.workers = WorkerCount(engine_.threads);
+    DCP_ASSIGN_OR_RETURN(image_, cache.Finish(image));
+    return Status::Ok();
+  }
+
+  std::vector<std::string> Descriptors() const {
+    return transforms_.empty() ? std::vector<std::string>() : DescriptorsFor(transforms_);
+  }
+
   Status FillLocations(int32_t rank, const std::vector<GlobalSavePlan::Slot>& slots,
                        std::string_view save_id, OutcomeMessage message, uint32_t transform_set) {
     if (message.save_id != save_id) {
@@ -241,9 +290,11 @@ class FileWriter final : public StorageWriter {
   uint64_t generation_ = 0;
   std::vector<std::string> written_files_;
   CommitNames names_;
-  Metadata metadata_;  // where this rank commits
+  Metadata metadata_;                     // where this rank commits
+  const MetadataImage* image_ = nullptr;  // instead, with a plan cache: the cache's
   const ByteProducer encode_ = [this](const ByteSink& sink) {
-    return EncodeMetadata(metadata_, options_.dialect, sink);
+    return image_ != nullptr ? image_->Give(sink)
+                             : EncodeMetadata(metadata_, options_.dialect, sink);
   };
 };
 

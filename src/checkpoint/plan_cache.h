@@ -11,6 +11,7 @@
 #ifndef DCP_CHECKPOINT_PLAN_CACHE_H_
 #define DCP_CHECKPOINT_PLAN_CACHE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -133,6 +134,24 @@ class CoordinatorPlanCache {
   std::optional<MetadataImage> image_;
   bool anew_ = true;
   bool patched_ = false;
+};
+
+// SaveOptions::plan_cache: what one rank keeps of one family of checkpoints. Any rank may be the
+// coordinator. One save at a time; which thread it runs on does not matter.
+class PlanCache {
+ public:
+  // kInvalidArgument while another save has it. Each success needs a Leave.
+  Status Take();
+  void Leave() { taken_ = false; }
+
+  // For the save that has it.
+  RankPlanCache& rank() { return rank_; }
+  CoordinatorPlanCache& coordinator() { return coordinator_; }
+
+ private:
+  std::atomic<bool> taken_{false};
+  RankPlanCache rank_;
+  CoordinatorPlanCache coordinator_;
 };
 
 }  // namespace dcp

@@ -52,4 +52,12 @@ Status RankPlanCache::Committed() {
   return Status::Ok();
 }
 
+Status PlanCache::Take() {
+  if (!taken_.exchange(true)) return Status::Ok();
+  return Status(
+      Code::kInvalidArgument,
+      "the plan cache is in use by another save: wait for its end, or give each family of "
+      "checkpoints a plan cache of its own");
+}
+
 }  // namespace dcp

@@ -2,9 +2,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "checkpoint/agreement.h"
+#include "checkpoint/cached_plans.h"
 #include "checkpoint/file_writer.h"
 #include "checkpoint/leaves.h"
 #include "checkpoint/plan_wire.h"
@@ -50,15 +52,19 @@ class SaveRun {
         engine_(engine),
         agreement_(comm, options.coordinator, options.timeout_ms, "save"),
         pulse_(&agreement_, engine.progress.get()),
-        progress_(comm.world_size() == 1 ? engine.progress.get() : &pulse_, options.cancel) {}
+        progress_(comm.world_size() == 1 ? engine.progress.get() : &pulse_, options.cancel) {
+    if (options.plan_cache != nullptr) cached_.emplace(options, comm, &agreement_, &writer);
+  }
 
   Result<SaveResult> Run() {
     DCP_RETURN_IF_ERROR(CheckOptions(options_, comm_));
+    if (cached_) DCP_RETURN_IF_ERROR(cached_->Check());
     DCP_ASSIGN_OR_RETURN(const std::string assignment, AgreeOnPlan());
     Result<Written> written = WriteData(assignment);
     Status committed = options_.use_collectives ? AgreeOnCommit(std::move(written))
                                                 : CommitRankByRank(std::move(written));
     if (!committed.ok()) return writer_.Abandon(committed);
+    if (cached_) result_.plan_reused = cached_->Committed(&result_.warnings);
     writer_.Settle(durable_, &result_.warnings);
     for (const std::string& warning : result_.warnings) engine_.Log(LogLevel::kWarning, warning);
     return std::move(result_);
@@ -72,6 +78,7 @@ class SaveRun {
   // This rank's assignment, encoded: when it cannot be read, that is a failure to write, which the
   // other ranks hear of.
   Result<std::string> AgreeOnPlan() {
+    if (cached_) return cached_->AgreeOnPlan([this] { return PlanLocally(); });
     DCP_ASSIGN_OR_RETURN(std::vector<std::string> all, agreement_.Gather("plan", LocalPlan()));
     std::vector<std::string> parts;
     if (agreement_.is_coordinator() && agreement_.failures().empty()) {
@@ -243,7 +250,8 @@ class SaveRun {
   // ---- write ----
 
   Result<Written> WriteData(std::string_view encoded) {
-    DCP_ASSIGN_OR_RETURN(Assignment assignment, DecodeAssignment(encoded));
+    DCP_ASSIGN_OR_RETURN(Assignment assignment,
+                         cached_ ? cached_->Assigned(encoded) : DecodeAssignment(encoded));
     result_.save_id = assignment.save_id;
     if (!options_.use_collectives) {
       assignment.storage_data = std::move(own_plan_.storage_data);
@@ -399,6 +407,7 @@ class SaveRun {
   Pulse pulse_;
   Progress progress_;
 
+  std::optional<CachedPlans> cached_;
   PlannedItems items_;
   SavePlan own_plan_;        // coordinator, or without collectives
   MergedPlan global_;        // coordinator, or without collectives

@@ -20,6 +20,8 @@
 
 namespace dcp {
 
+class PlanCache;  // plan_cache.h
+
 struct SaveOptions {
   bool overwrite = true;  // false: kAlreadyExists "Checkpoint already exists" when one is there
   bool flatten = true;    // nested state dicts become flat names (false: top level only)
@@ -39,6 +41,10 @@ struct SaveOptions {
   std::string checkpoint_id;             // recorded in the metadata; empty: the store's location
   int64_t timeout_ms = 600000;           // of silence from other ranks
   CancelToken cancel;
+  // One a rank and family of checkpoints, on all ranks or on none: what is as in the last save does
+  // not travel, nor is it planned, again. Upstream's enable_plan_caching. kUnsupported with a
+  // planner or storage writer of the host's, without collectives, and without SHA-256.
+  std::shared_ptr<PlanCache> plan_cache;
 };
 
 struct SaveResult {
@@ -46,6 +52,9 @@ struct SaveResult {
   uint64_t bytes_written = 0;  // by this rank
   uint64_t items_written = 0;
   uint32_t files_written = 0;
+  // By a plan cache: this rank's plan and what it was to write are those of the last save, and did
+  // not travel. On the coordinator: every rank's, and nothing was planned anew.
+  bool plan_reused = false;
   std::vector<std::string> warnings;  // stale files that could not be removed, ...
 };
 

@@ -79,6 +79,11 @@ class StorageWriter {
   // What upstream records as checkpoint_id.
   virtual std::string checkpoint_id() const = 0;
   virtual bool needs_plan() const { return false; }
+  // Whether it takes part in SaveOptions::plan_cache. It then tells and hears results through the
+  // cache and makes its metadata by it: Commit's metadata has version and ids only, and no slots.
+  virtual bool keeps_plans() const { return false; }
+  // After SetUp, where it does: all that its metadata depends on besides plans and results.
+  virtual std::string Steering() const { return {}; }
 
   virtual Status SetUp(const SaveSite& site) = 0;
   // May set storage_data: it reaches PrepareGlobalPlan, and WriteData as that leaves it.

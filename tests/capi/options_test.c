@@ -25,6 +25,7 @@ static void defaults_are_as_the_header_says(void** unused) {
   assert_int_equal(save.block_checksums, 1);
   assert_int_equal(save.timeout_ms, 600000);
   assert_null(save.transforms);
+  assert_null(save.plan_cache);
   dcp_load_options_init(&load, sizeof load);
   assert_int_equal(load.allow_partial, 0);
   assert_int_equal(load.allow_cast, 1);
@@ -106,6 +107,41 @@ static void versions_are_told(void** unused) {
   assert_int_equal(dcp_dtype_size(DCP_COMPLEX128), 16);
 }
 
+static void a_plan_cache_is_seen_in_the_report(void** unused) {
+  dcp_save_options options;
+  dcp_plan_cache* cache = NULL;
+  dcp_error* problem = NULL;
+  (void)unused;
+  if (dcp_plan_cache_new(&cache, &problem) == DCP_UNSUPPORTED) { /* built without libcrypto */
+    assert_null(cache);
+    dcp_error_free(problem);
+    return;
+  }
+  assert_non_null(cache);
+  dcp_save_options_init(&options, sizeof options);
+  options.plan_cache = cache;
+  for (int64_t step = 0; step < 3; ++step) {
+    dcp_state_dict* state = NULL;
+    dcp_storage* storage = NULL;
+    dcp_save_report* report = NULL;
+    OK(dcp_state_dict_new(&state, &error));
+    set_int(state, "step", step);
+    OK(dcp_storage_memory(&storage, &error));
+    OK(dcp_save(NULL, storage, state, &options, &report, &error));
+    assert_int_equal(dcp_save_report_plan_reused(report), step > 0);
+    dcp_save_report_free(report);
+    dcp_storage_free(storage);
+    dcp_state_dict_free(state);
+  }
+  assert_int_equal(dcp_save_report_plan_reused(NULL), 0);
+  options.use_collectives = 0;
+  assert_int_equal(save_with(&options, &problem), DCP_UNSUPPORTED);
+  assert_non_null(strstr(dcp_error_message(problem), "collectives"));
+  dcp_error_free(problem);
+  dcp_plan_cache_free(cache);
+  dcp_plan_cache_free(NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults_are_as_the_header_says),
@@ -113,6 +149,7 @@ int main(void) {
       cmocka_unit_test(a_smaller_struct_keeps_the_defaults_behind_it),
       cmocka_unit_test(nonsense_is_refused),
       cmocka_unit_test(versions_are_told),
+      cmocka_unit_test(a_plan_cache_is_seen_in_the_report),
   };
   return cmocka_run_group_tests_name("capi/options", tests, NULL, NULL);
 }

@@ -70,6 +70,7 @@ from ._plan import (  # noqa: E402
     SavePlans,
     WriteItem,
 )
+from ._plan_cache import PlanCache  # noqa: E402
 from ._planner import LoadPlanner, SavePlanner  # noqa: E402
 from ._progress import ProgressEvent, progress_bar  # noqa: E402
 from ._rank_local import (  # noqa: E402
@@ -165,6 +166,7 @@ __all__ = [
     "Opaque",
     "OutOfMemoryError",
     "OutcomeUnknownError",
+    "PlanCache",
     "ProgressEvent",
     "RankFailedError",
     "RankFailure",

@@ -11,7 +11,9 @@ from ._errors import CorruptError, Error, UnsupportedError
 
 @dataclasses.dataclass(frozen=True)
 class SaveReport:
-    """What a save wrote. ``bytes`` and ``files`` are this process's own."""
+    """What a save wrote. ``bytes`` and ``files`` are this process's own. ``plan_reused``: by a
+    PlanCache, this rank's plan and what it was to write were those of the last save; on the
+    coordinator, every rank's were."""
 
     save_id: str
     bytes: int
@@ -19,10 +21,12 @@ class SaveReport:
     files: int
     warnings: list[str]
     location: str
+    plan_reused: bool = False
 
     @classmethod
     def of(cls, native: Any, location: str) -> SaveReport:
-        return cls(*raw.pydcp_save_report(native), location)
+        *written, plan_reused = raw.pydcp_save_report(native)
+        return cls(*written, location, plan_reused)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from . import dcp_raw as raw
 from ._communicator import Communicator, native_communicator
 from ._context import Context, context_for, milliseconds, set_handles
 from ._future import Future
+from ._plan_cache import PlanCache, native_plan_cache
 from ._planner import SavePlanner, native_save_planner
 from ._progress import ProgressCallback
 from ._report import SaveReport
@@ -40,6 +41,7 @@ def save_options(
     use_collectives: bool = True,
     planner: Any = None,
     storage_writer: Any = None,
+    plan_cache: Any = None,
     cancel: Any = None,
 ) -> Any:
     if dialect not in DIALECTS:
@@ -65,6 +67,7 @@ def save_options(
         communicator=communicator,
         planner=planner,
         storage_writer=storage_writer,
+        plan_cache=plan_cache,
         cancel=cancel,
     )
     return options
@@ -149,6 +152,7 @@ def save(
     use_collectives: bool = True,
     planner: SavePlanner | None = None,
     storage_writer: StorageWriter | None = None,
+    plan_cache: PlanCache | None = None,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> SaveReport:
@@ -177,6 +181,8 @@ def save(
         and commits it as ``__{rank}.metadata``; none is put in place before all have written.
     planner: chooses what is written and what the items hold.
     storage_writer: stores it, in place of ``where``.
+    plan_cache: a PlanCache that the saves of this family of checkpoints share, for many ranks whose
+        layout stays.
     progress: called with a ProgressEvent about ten times a second.
     """
     context, names = context_for(context, progress, transforms)
@@ -202,6 +208,7 @@ def save(
         use_collectives=use_collectives,
         planner=chosen,
         storage_writer=writer,
+        plan_cache=native_plan_cache(plan_cache),
         cancel=cancel,
     )
     _, state, used, refused = encoded(tree, 0, ranks, storage)
@@ -234,6 +241,7 @@ def async_save(
     use_collectives: bool = True,
     planner: SavePlanner | None = None,
     storage_writer: StorageWriter | None = None,
+    plan_cache: PlanCache | None = None,
     progress: ProgressCallback | None = None,
     context: Context | None = None,
 ) -> Future:
@@ -263,6 +271,7 @@ def async_save(
         use_collectives=use_collectives,
         planner=chosen,
         storage_writer=writer,
+        plan_cache=native_plan_cache(plan_cache),
         cancel=cancel,
     )
     _, state, used, refused = encoded(tree, 0, ranks, storage)

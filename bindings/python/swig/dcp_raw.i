@@ -77,6 +77,7 @@ typedef struct {} TYPE;
 %handle(dcp_rank_writer)
 %handle(dcp_rank_reader)
 %handle(dcp_checkpointer)
+%handle(dcp_plan_cache)
 %handle(dcp_save_report)
 %handle(dcp_load_report)
 %handle(dcp_save_planner)
@@ -107,6 +108,7 @@ typedef struct {} TYPE;
 %pointed_to(dcp_save_planner, planner)
 %pointed_to(dcp_load_planner, planner)
 %pointed_to(dcp_storage_writer, storage_writer)
+%pointed_to(dcp_plan_cache, plan_cache)
 %pointed_to(dcp_storage_reader, storage_reader)
 
 %define %options(TYPE)

@@ -18,10 +18,11 @@ PyObject* pydcp_save_report(const dcp_save_report* report) {
     Py_XDECREF(line);
   }
   if (warnings == NULL) return NULL;
-  return Py_BuildValue("(NKKKN)", pydcp_string_out(dcp_save_report_save_id(report)),
+  return Py_BuildValue("(NKKKNN)", pydcp_string_out(dcp_save_report_save_id(report)),
                        (unsigned long long)dcp_save_report_bytes(report),
                        (unsigned long long)dcp_save_report_items(report),
-                       (unsigned long long)dcp_save_report_files(report), warnings);
+                       (unsigned long long)dcp_save_report_files(report), warnings,
+                       PyBool_FromLong(dcp_save_report_plan_reused(report)));
 }
 
 static PyObject* load_list(const dcp_load_report* report, int32_t which) {
