@@ -10,9 +10,9 @@ from . import dcp_raw as raw
 class PlanCache:
     """For ``plan_cache=`` of :func:`save` and :func:`async_save`: one per family of checkpoints and
     per rank, on all ranks or on none. While the layout stays (names, shapes, parts, dtypes) plans
-    travel as 32 bytes, are not made again, and ``.metadata`` is written over in memory; what changes
-    is planned anew. The checkpoint is the same as without. Upstream's ``enable_plan_caching``, but
-    dtypes count, and it is not shared between families.
+    travel as 32 bytes, are not made again, and ``.metadata`` is written over in memory; what
+    changes is planned anew. The checkpoint is the same as without. Upstream's
+    ``enable_plan_caching``, but dtypes count, and it is not shared between families.
 
     It serves saves one after another; a second one at the same time is InvalidArgumentError.
     UnsupportedError where the library was built without libcrypto."""
