@@ -325,7 +325,7 @@ if rank != absent:
         try:
             checkpointer.save(where, {"rank": rank, "step": step}).result()
         except libdcp.TimeoutError as error:
-            print("timed out", [failure.rank for failure in error.failures])
+            print("timed out", sorted(error.failures))
         else:
             print("met", step)
 print("done", flush=True)
