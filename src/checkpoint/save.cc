@@ -158,7 +158,7 @@ class SaveRun {
       return std::vector<std::string>(all.size(), EncodeAssignment(assignment));
     }
     std::vector<SavePlan> plans;
-    if (keeps_plan()) {
+    if (keeps_plan() || all.size() == 1) {  // alone: nothing was encoded
       DCP_ASSIGN_OR_RETURN(plans, DecodePlans(std::move(all)));
       DCP_ASSIGN_OR_RETURN(plans, PlanGlobally(std::move(plans)));
     } else {
