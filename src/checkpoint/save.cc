@@ -98,15 +98,11 @@ class SaveRun {
     DCP_ASSIGN_OR_RETURN(SavePlan local, PlanLocally());
     if (keeps_plan()) {
       items_.KeepPlan(local);
-      // From here on an item is told by where it stands in this plan, as on the wire.
-      for (size_t i = 0; i < local.items.size(); ++i) {
-        local.items[i].source = static_cast<uint32_t>(i);
-      }
+      NumberItems(&local);
     }
     if (!options_.use_collectives) {
       std::vector<SavePlan> own;
       own.push_back(std::move(local));
-      NumberItems(&own.front());
       DCP_ASSIGN_OR_RETURN(own, PlanGlobally(std::move(own)));
       own_plan_ = std::move(own.front());
       return std::string();
@@ -209,13 +205,13 @@ class SaveRun {
       Result<SavePlan> plan = own ? std::move(own_plan_) : DecodePlan(all[rank]);
       all[rank] = std::string();
       if (!plan.ok()) return plan.status().WithContext(fmt::format("rank {}", rank));
-      if (own) NumberItems(&*plan);
       plans.push_back(*std::move(plan));
     }
     return plans;
   }
 
-  // As DecodePlan gives them: what the rank is told are positions in its own plan.
+  // As DecodePlan gives them, and as they are in a standard plan: from here on an item is told by
+  // where it stands in its rank's own plan.
   static void NumberItems(SavePlan* plan) {
     for (size_t i = 0; i < plan->items.size(); ++i) {
       plan->items[i].source = static_cast<uint32_t>(i);

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "planner/edit_plan.h"
 #include "planner/plan_merge.h"
 #include "planner/save_planner.h"
@@ -6,18 +8,25 @@ namespace dcp {
 
 namespace {
 
-Result<MergedPlan> MergePlans(const std::vector<SavePlan>& plans,
+// `take_paths`: the plans' paths go into the merged plan and are gone from them.
+Result<MergedPlan> MergePlans(std::vector<SavePlan>* plans, bool take_paths,
                               const GlobalPlanOptions& options) {
   PlanMerge merge;
-  uint32_t table = 0;
-  const SavePlan* last = nullptr;
-  for (const SavePlan& plan : plans) {
+  for (size_t from = 0; from < plans->size();) {
+    SavePlan& first = (*plans)[from];
     // Ranks tend to have the same names.
-    if (last == nullptr || last->names != plan.names || last->planner_data != plan.planner_data) {
-      table = merge.AddTable(plan.names, plan.planner_data);
+    size_t to = from + 1;
+    while (to < plans->size() && (*plans)[to].names == first.names &&
+           (*plans)[to].planner_data == first.planner_data) {
+      ++to;
     }
-    last = &plan;
-    DCP_RETURN_IF_ERROR(merge.Add(table, plan.flattened, plan.properties, plan.dims, plan.items));
+    const uint32_t table = merge.AddTable(
+        first.names, take_paths ? std::exchange(first.planner_data, {}) : first.planner_data);
+    for (; from < to; ++from) {
+      SavePlan& plan = (*plans)[from];
+      DCP_RETURN_IF_ERROR(merge.Add(table, plan.flattened, plan.properties, plan.dims, plan.items));
+      if (take_paths) plan.planner_data = {};
+    }
   }
   return merge.Finish(options);
 }
@@ -34,19 +43,16 @@ void Keep(const std::vector<uint32_t>& items, SavePlan* plan) {
 Status DedupPlans(std::vector<SavePlan>* plans, bool to_lowest_rank) {
   GlobalPlanOptions options;
   options.dedup_to_lowest_rank = to_lowest_rank;
-  DCP_ASSIGN_OR_RETURN(const MergedPlan merged, MergePlans(*plans, options));
+  DCP_ASSIGN_OR_RETURN(const MergedPlan merged, MergePlans(plans, false, options));
   for (size_t rank = 0; rank < plans->size(); ++rank) Keep(merged.items[rank], &(*plans)[rank]);
   return Status::Ok();
 }
 
 Result<GlobalSavePlan> CreateGlobalSavePlan(std::vector<SavePlan> plans,
                                             const GlobalPlanOptions& options) {
-  DCP_ASSIGN_OR_RETURN(MergedPlan merged, MergePlans(plans, options));
+  DCP_ASSIGN_OR_RETURN(MergedPlan merged, MergePlans(&plans, true, options));
   GlobalSavePlan out;
-  for (size_t rank = 0; rank < plans.size(); ++rank) {
-    plans[rank].planner_data = {};
-    Keep(merged.items[rank], &plans[rank]);
-  }
+  for (size_t rank = 0; rank < plans.size(); ++rank) Keep(merged.items[rank], &plans[rank]);
   out.ranks = std::move(plans);
   out.metadata = std::move(merged.metadata);
   out.slots = std::move(merged.slots);
