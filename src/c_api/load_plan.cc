@@ -28,19 +28,10 @@ Dims DimsOf(const int64_t* numbers, int32_t ndim) {
 extern "C" {
 
 dcp_status dcp_load_plan_standard(dcp_load_plan* plan, dcp_error** error) {
-  return Guard(error, [&]() -> Status {
-    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
-    if (!plan->standard) {
-      return Status(Code::kInvalidArgument, "there is no standard plan outside create_local_plan");
-    }
-    DCP_ASSIGN_OR_RETURN(*plan->shown, plan->standard());
-    return Status::Ok();
-  });
+  return Guard(error, [&] { return dcp::c_api::MakeStandard(plan); });
 }
 
-size_t dcp_load_plan_count(const dcp_load_plan* plan) {
-  return plan == nullptr || plan->forked() ? 0 : plan->shown->items.size();
-}
+size_t dcp_load_plan_count(const dcp_load_plan* plan) { return dcp::c_api::CountItems(plan); }
 
 dcp_status dcp_load_plan_item(const dcp_load_plan* plan, size_t index, dcp_read_item* item,
                               dcp_error** error) {
@@ -89,15 +80,7 @@ dcp_status dcp_load_plan_add(dcp_load_plan* plan, const dcp_read_item* item, dcp
 }
 
 dcp_status dcp_load_plan_remove(dcp_load_plan* plan, size_t index, dcp_error** error) {
-  return Guard(error, [&]() -> Status {
-    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
-    std::vector<ReadItem>& items = plan->shown->items;
-    if (index >= items.size()) {
-      return Error(Code::kInvalidArgument, "item {} of a plan of {}", index, items.size());
-    }
-    items.erase(items.begin() + static_cast<ptrdiff_t>(index));
-    return Status::Ok();
-  });
+  return Guard(error, [&] { return dcp::c_api::RemoveItem(plan, index); });
 }
 
 const void* dcp_load_plan_data(const dcp_load_plan* plan, size_t* size) {

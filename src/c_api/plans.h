@@ -73,7 +73,31 @@ struct dcp_metadata : dcp::c_api::Handle {
 
 namespace dcp::c_api {
 
-// What a storage writer or reader has to say of a plan, of either kind.
+// Calls on plans of either kind.
+template <typename Plan>
+size_t CountItems(const Plan* plan) {
+  return plan == nullptr || plan->forked() ? 0 : plan->shown->items.size();
+}
+template <typename Plan>
+Status RemoveItem(Plan* plan, size_t index) {
+  DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
+  auto& items = plan->shown->items;
+  if (index >= items.size()) {
+    return Error(Code::kInvalidArgument, "item {} of a plan of {}", index, items.size());
+  }
+  items.erase(items.begin() + static_cast<ptrdiff_t>(index));
+  return Status::Ok();
+}
+template <typename Plan>
+Status MakeStandard(Plan* plan) {
+  DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
+  if (!plan->standard) {
+    return Status(Code::kInvalidArgument, "there is no standard plan outside create_local_plan");
+  }
+  DCP_ASSIGN_OR_RETURN(*plan->shown, plan->standard());
+  return Status::Ok();
+}
+// What a storage writer or reader has to say of it.
 template <typename Plan>
 const void* StorageData(const Plan* plan, size_t* size) {
   const bool there = plan != nullptr && !plan->forked();

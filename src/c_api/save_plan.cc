@@ -106,19 +106,10 @@ void dcp_save_plan_free(dcp_save_plan* plan) {
 }
 
 dcp_status dcp_save_plan_standard(dcp_save_plan* plan, dcp_error** error) {
-  return Guard(error, [&]() -> Status {
-    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
-    if (!plan->standard) {
-      return Status(Code::kInvalidArgument, "there is no standard plan outside create_local_plan");
-    }
-    DCP_ASSIGN_OR_RETURN(*plan->shown, plan->standard());
-    return Status::Ok();
-  });
+  return Guard(error, [&] { return dcp::c_api::MakeStandard(plan); });
 }
 
-size_t dcp_save_plan_count(const dcp_save_plan* plan) {
-  return plan == nullptr || plan->forked() ? 0 : plan->shown->items.size();
-}
+size_t dcp_save_plan_count(const dcp_save_plan* plan) { return dcp::c_api::CountItems(plan); }
 
 dcp_status dcp_save_plan_item(const dcp_save_plan* plan, size_t index, dcp_write_item* item,
                               dcp_error** error) {
@@ -137,15 +128,7 @@ dcp_status dcp_save_plan_add(dcp_save_plan* plan, const dcp_write_item* item, dc
 }
 
 dcp_status dcp_save_plan_remove(dcp_save_plan* plan, size_t index, dcp_error** error) {
-  return Guard(error, [&]() -> Status {
-    DCP_RETURN_IF_ERROR(CheckHandle(plan, "plan"));
-    std::vector<WriteItem>& items = plan->shown->items;
-    if (index >= items.size()) {
-      return Error(Code::kInvalidArgument, "item {} of a plan of {}", index, items.size());
-    }
-    items.erase(items.begin() + static_cast<ptrdiff_t>(index));
-    return Status::Ok();
-  });
+  return Guard(error, [&] { return dcp::c_api::RemoveItem(plan, index); });
 }
 
 dcp_status dcp_save_plan_set_path(dcp_save_plan* plan, const char* name, size_t name_size,
