@@ -13,8 +13,7 @@ static dcp_status on_set(void* self, const char* key, const void* data, size_t s
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* value = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
   PyObject* result = PyObject_CallMethod(self, "set", "sNN", key, value, seconds(timeout_ms));
-  dcp_status status = result != NULL ? DCP_OK : pydcp_fail("set", 0, error);
-  Py_XDECREF(result);
+  dcp_status status = pydcp_settle(result, "set", 0, error);
   pydcp_leave(gil);
   return status;
 }
@@ -46,17 +45,9 @@ static dcp_status on_remove(void* self, const char* key, dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "remove", "s", key);
-  dcp_status status = result != NULL ? DCP_OK : pydcp_fail("remove", 0, error);
-  Py_XDECREF(result);
+  dcp_status status = pydcp_settle(result, "remove", 0, error);
   pydcp_leave(gil);
   return status;
-}
-
-static void on_destroy(void* self) {
-  PyGILState_STATE gil;
-  if (!pydcp_enter(&gil)) return; /* leaked: the interpreter is going away anyway */
-  Py_DECREF((PyObject*)self);
-  pydcp_leave(gil);
 }
 
 dcp_communicator* pydcp_store_communicator(PyObject* object, const char* prefix, int rank,
@@ -66,7 +57,7 @@ dcp_communicator* pydcp_store_communicator(PyObject* object, const char* prefix,
   table.set = on_set;
   table.get = on_get;
   table.remove = on_remove;
-  table.destroy = on_destroy;
+  table.destroy = pydcp_drop;
   dcp_communicator* communicator = NULL;
   dcp_error* error = NULL;
   Py_INCREF(object);
