@@ -75,7 +75,11 @@ class Planner {
     GroupItems();
     for (FileReads& file : plan_.files) DCP_RETURN_IF_ERROR(OpenFile(file));
     DCP_RETURN_IF_ERROR(ReadHeaders());
-    for (uint32_t i = 0; i < plan_.files.size(); ++i) DCP_RETURN_IF_ERROR(CutFile(i));
+    for (uint32_t i = 0; i < plan_.files.size(); ++i) {
+      DCP_RETURN_IF_ERROR(PlanLarge(plan_.files[i]));
+      DCP_RETURN_IF_ERROR(ChooseQueue(plan_.files[i]));
+      CutFile(i);
+    }
     return std::move(plan_);
   }
 
@@ -84,6 +88,7 @@ class Planner {
   struct Choice {
     PieceKind kind = PieceKind::kSpan;
     std::unique_ptr<const StoredTensor> stored;  // kLarge
+    uint32_t large = 0;                          // kLarge: first of ReadPlan::large
   };
 
   Status SortReads(std::span<const TensorRead> reads) {
@@ -137,14 +142,39 @@ class Planner {
       const ItemPlace& place = plan_.items[i].place;
       DCP_RETURN_IF_ERROR(AboutItem(CheckInsideFile(place, handle->size()), place));
     }
-    if (file.bytes >= kColdBytes) {
-      const uint64_t begin = first.offset();
-      const uint64_t end =
-          plan_.items[file.end - 1].place.offset() + plan_.items[file.end - 1].place.length();
-      file.cold = options_.cold && !handle->Cached(begin, end - begin);
-      DCP_ASSIGN_OR_RETURN(std::unique_ptr<ReadQueue> queue, handle->NewQueue(file.cold));
-      file.queued = queue->depth() > 1 || queue->alignment() > 1;
+    return Status::Ok();
+  }
+
+  // Bytes between those that are wanted are the other ranks': a host that reads through its page
+  // cache reads them once for all of its ranks.
+  bool MostlyForOthers(const FileReads& file) const {
+    uint64_t wanted = 0;
+    uint64_t read = 0;
+    for (uint32_t i = file.begin; i < file.end; ++i) {
+      const ItemReads& item = plan_.items[i];
+      if (choices_[i].kind != PieceKind::kLarge) {
+        wanted += item.place.length();
+        read += item.place.length();
+        continue;
+      }
+      for (uint32_t n = 0; n < item.end - item.begin; ++n) {
+        const LargeRead& large = *plan_.large[choices_[i].large + n];
+        wanted += large.runs.bytes();
+        for (const ByteRange& range : large.ranges) read += range.size();
+      }
     }
+    return wanted < read / 2;
+  }
+
+  Status ChooseQueue(FileReads& file) {
+    if (file.bytes < kColdBytes) return Status::Ok();
+    DCP_ASSIGN_OR_RETURN(const std::shared_ptr<ReadableFile> handle, reader_.OpenFile(file.file));
+    const uint64_t begin = plan_.items[file.begin].place.offset();
+    const ItemPlace& last = plan_.items[file.end - 1].place;
+    file.cold = options_.cold && !MostlyForOthers(file) &&
+                !handle->Cached(begin, last.offset() + last.length() - begin);
+    DCP_ASSIGN_OR_RETURN(std::unique_ptr<ReadQueue> queue, handle->NewQueue(file.cold));
+    file.queued = queue->depth() > 1 || queue->alignment() > 1;
     return Status::Ok();
   }
 
@@ -206,7 +236,22 @@ class Planner {
     return Status::Ok();
   }
 
-  Status CutFile(uint32_t index) {
+  // Makes the file's LargeReads, but for their pieces.
+  Status PlanLarge(const FileReads& file) {
+    for (uint32_t i = file.begin; i < file.end; ++i) {
+      Choice& choice = choices_[i];
+      if (choice.kind != PieceKind::kLarge) continue;
+      choice.large = static_cast<uint32_t>(plan_.large.size());
+      const ItemReads& item = plan_.items[i];
+      for (uint32_t read = item.begin; read < item.end; ++read) {
+        DCP_RETURN_IF_ERROR(
+            AboutItem(AddLarge(item, *plan_.order[read], *choice.stored), item.place));
+      }
+    }
+    return Status::Ok();
+  }
+
+  void CutFile(uint32_t index) {
     const FileReads& file = plan_.files[index];
     const uint64_t span = std::min(file.queued ? kQueuedSpan : kBlockingSpan, any_piece_);
     Piece joined;  // the span being gathered; count 0 when there is none
@@ -217,7 +262,7 @@ class Planner {
     };
     for (uint32_t i = file.begin; i < file.end; ++i) {
       const ItemReads& item = plan_.items[i];
-      Choice& choice = choices_[i];
+      const Choice& choice = choices_[i];
       if (choice.kind == PieceKind::kSpan) {
         const uint64_t begin = item.place.offset();
         const uint64_t end = begin + item.place.length();
@@ -242,18 +287,13 @@ class Planner {
         piece.index = i;
         plan_.pieces.push_back(piece);
       } else {
-        for (uint32_t read = item.begin; read < item.end; ++read) {
-          DCP_RETURN_IF_ERROR(
-              AboutItem(CutLarge(index, item, *plan_.order[read], *choice.stored), item.place));
-        }
+        for (uint32_t n = 0; n < item.end - item.begin; ++n) CutLarge(index, choice.large + n);
       }
     }
     flush();
-    return Status::Ok();
   }
 
-  Status CutLarge(uint32_t file, const ItemReads& item, const TensorRead& read,
-                  const StoredTensor& stored) {
+  Status AddLarge(const ItemReads& item, const TensorRead& read, const StoredTensor& stored) {
     auto large = std::make_unique<LargeRead>();
     large->item = &item;
     large->read = &read;
@@ -269,38 +309,41 @@ class Planner {
     } else if (options_.verify && stored.block_table_offset) {
       large->check = CheckMode::kBlocks;
     }
-    std::vector<ByteRange> ranges;
     switch (large->check) {
       case CheckMode::kRecord:
-        ranges = {{0, whole}};
+        large->ranges = {{0, whole}};
         break;
       case CheckMode::kBlocks:
-        ranges = large->runs.Ranges(kJoinGap, kChecksumBlock, whole);
+        large->ranges = large->runs.Ranges(kJoinGap, kChecksumBlock, whole);
         break;
       case CheckMode::kNone:
-        ranges = large->runs.Ranges(kJoinGap, 1, whole);
+        large->ranges = large->runs.Ranges(kJoinGap, 1, whole);
         break;
     }
-    const uint64_t begin = item.place.offset() + stored.data_offset;
-    for (const ByteRange& range : ranges) {
+    plan_.large.push_back(std::move(large));
+    return Status::Ok();
+  }
+
+  void CutLarge(uint32_t file, uint32_t index) {
+    LargeRead& large = *plan_.large[index];
+    const uint64_t begin = large.item->place.offset() + large.stored.data_offset;
+    for (const ByteRange& range : large.ranges) {
       const bool aligned = (begin + range.begin) % BufferPool::kAlignment == 0;
       const uint64_t most_bytes = aligned ? aligned_piece_ : any_piece_;
       for (uint64_t at = range.begin; at < range.end; at += most_bytes) {
         Piece piece;
         piece.kind = PieceKind::kLarge;
         piece.file = file;
-        piece.index = static_cast<uint32_t>(plan_.large.size());
-        piece.count = static_cast<uint32_t>(large->pieces.size());
+        piece.index = index;
+        piece.count = static_cast<uint32_t>(large.pieces.size());
         piece.begin = at;
         piece.size = std::min(range.end - at, most_bytes);
-        large->pieces.push_back({at, at + piece.size});
+        large.pieces.push_back({at, at + piece.size});
         plan_.pieces.push_back(piece);
       }
     }
-    if (large->check == CheckMode::kRecord) large->piece_crcs.resize(large->pieces.size());
-    large->pieces_left = large->pieces.size();
-    plan_.large.push_back(std::move(large));
-    return Status::Ok();
+    if (large.check == CheckMode::kRecord) large.piece_crcs.resize(large.pieces.size());
+    large.pieces_left = large.pieces.size();
   }
 
   static uint64_t TensorBytes(const StoredTensor& stored) {

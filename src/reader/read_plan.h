@@ -39,7 +39,8 @@ struct LargeRead {
   BoxRuns runs;
   Destination dest;
   CheckMode check = CheckMode::kNone;
-  std::vector<ByteRange> pieces;     // of the record, each at most a buffer
+  std::vector<ByteRange> ranges;     // of the record: what is read
+  std::vector<ByteRange> pieces;     // the same, each at most a buffer
   std::vector<uint32_t> piece_crcs;  // kRecord: one a piece
   std::atomic<size_t> pieces_left{0};
 };

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/bytes.h"
+#include "base/stream_copy.h"
 
 namespace dcp {
 namespace {
@@ -14,6 +15,8 @@ namespace {
 constexpr size_t kAlignment = 64;
 // Side of the square that a transposing copy works on, in elements: both sides stay in L1.
 constexpr int64_t kTile = 32;
+// Bytes: smaller copies leave their target in the cache, where it may be wanted.
+constexpr int64_t kStreamedTensor = 16 << 10;
 
 // One dimension of a copy; strides in bytes.
 struct Axis {
@@ -25,15 +28,18 @@ struct Axis {
 struct Axes {
   std::array<Axis, kMaxDims> axis;
   int count = 0;
+  bool streamed = false;  // past the cache
   void Add(const Axis& one) { axis[static_cast<size_t>(count++)] = one; }
   Axis& operator[](int i) { return axis[static_cast<size_t>(i)]; }
   const Axis& operator[](int i) const { return axis[static_cast<size_t>(i)]; }
 };
 
 template <size_t kItem>
-void CopyLine(const std::byte* from, std::byte* to, const Axis& line) {
+void CopyLine(const std::byte* from, std::byte* to, const Axis& line, bool streamed) {
   if (line.from == int64_t{kItem} && line.to == int64_t{kItem}) {
-    std::memcpy(to, from, static_cast<size_t>(line.size) * kItem);
+    const size_t size = static_cast<size_t>(line.size) * kItem;
+    if (streamed) return StreamCopy(to, from, size);
+    std::memcpy(to, from, size);
     return;
   }
   for (int64_t i = 0; i < line.size; ++i) {
@@ -44,11 +50,12 @@ void CopyLine(const std::byte* from, std::byte* to, const Axis& line) {
 }
 
 template <size_t kItem>
-void CopyPlane(const std::byte* from, std::byte* to, const Axis& outer, const Axis& inner) {
+void CopyPlane(const std::byte* from, std::byte* to, const Axis& outer, const Axis& inner,
+               bool streamed) {
   const bool transposing = inner.from != int64_t{kItem} && outer.from < inner.from;
   if (!transposing) {
     for (int64_t i = 0; i < outer.size; ++i) {
-      CopyLine<kItem>(from + i * outer.from, to + i * outer.to, inner);
+      CopyLine<kItem>(from + i * outer.from, to + i * outer.to, inner, streamed);
     }
     return;
   }
@@ -58,7 +65,7 @@ void CopyPlane(const std::byte* from, std::byte* to, const Axis& outer, const Ax
       const Axis part = {std::min(inner.size - j, kTile), inner.from, inner.to};
       for (int64_t k = i; k < i_end; ++k) {
         CopyLine<kItem>(from + k * outer.from + j * inner.from, to + k * outer.to + j * inner.to,
-                        part);
+                        part, false);
       }
     }
   }
@@ -71,13 +78,13 @@ void CopyAll(const std::byte* from, std::byte* to, const Axes& axes) {
     return;
   }
   if (axes.count == 1) {
-    CopyLine<kItem>(from, to, axes[0]);
+    CopyLine<kItem>(from, to, axes[0], axes.streamed);
     return;
   }
   const int outer = axes.count - 2;
   std::array<int64_t, kMaxDims> at{};
   while (true) {
-    CopyPlane<kItem>(from, to, axes[outer], axes[outer + 1]);
+    CopyPlane<kItem>(from, to, axes[outer], axes[outer + 1], axes.streamed);
     int i = outer - 1;
     for (; i >= 0; --i) {
       int64_t& index = at[static_cast<size_t>(i)];
@@ -108,6 +115,7 @@ Axes Simplify(const Axes& given) {
                      [](const Axis& a, const Axis& b) { return a.to > b.to; });
   }
   Axes joined;
+  joined.streamed = given.streamed;
   for (int i = 0; i < sorted.count; ++i) {
     const Axis& next = sorted[i];
     if (joined.count > 0) {
@@ -292,7 +300,9 @@ void CopyElements(const Tensor& from, const Tensor& to) {
   for (size_t i = 0; i < from.shape.size(); ++i) {
     axes.Add({from.shape[i], from.strides[i] * item, to.strides[i] * item});
   }
+  axes.streamed = from.num_bytes() >= kStreamedTensor;
   CopyAxes(from.data, to.data, axes, item);
+  if (axes.streamed) StreamFence();
 }
 
 void GatherElements(const Tensor& from, int64_t first, int64_t count, std::byte* to) {

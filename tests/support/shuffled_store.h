@@ -2,6 +2,7 @@
 #ifndef DCP_TESTS_SUPPORT_SHUFFLED_STORE_H_
 #define DCP_TESTS_SUPPORT_SHUFFLED_STORE_H_
 
+#include <atomic>
 #include <memory>
 #include <random>
 #include <string>
@@ -13,17 +14,24 @@
 
 namespace dcp {
 
+struct QueuesAsked {
+  std::atomic<int> cold{0};
+  std::atomic<int> warm{0};
+};
+
 // A file whose queues finish reads in any order and may want alignment, as devices do.
 class ShuffledFile final : public ReadableFile {
  public:
-  ShuffledFile(std::shared_ptr<ReadableFile> file, size_t alignment)
-      : file_(std::move(file)), alignment_(alignment) {}
+  ShuffledFile(std::shared_ptr<ReadableFile> file, size_t alignment,
+               std::shared_ptr<QueuesAsked> asked)
+      : file_(std::move(file)), alignment_(alignment), asked_(std::move(asked)) {}
   std::string_view name() const override { return file_->name(); }
   uint64_t size() const override { return file_->size(); }
   Status ReadAt(uint64_t offset, MutableBytes out) const override {
     return file_->ReadAt(offset, out);
   }
-  Result<std::unique_ptr<ReadQueue>> NewQueue(bool) const override {
+  Result<std::unique_ptr<ReadQueue>> NewQueue(bool cold) const override {
+    ++(cold ? asked_->cold : asked_->warm);
     return std::unique_ptr<ReadQueue>(std::make_unique<Queue>(file_, alignment_));
   }
 
@@ -66,6 +74,7 @@ class ShuffledFile final : public ReadableFile {
 
   std::shared_ptr<ReadableFile> file_;
   const size_t alignment_;
+  const std::shared_ptr<QueuesAsked> asked_;
 };
 
 class ShuffledStore final : public Store {
@@ -81,8 +90,9 @@ class ShuffledStore final : public Store {
   Result<std::unique_ptr<ReadableFile>> Open(std::string_view path) const override {
     DCP_ASSIGN_OR_RETURN(std::unique_ptr<ReadableFile> file, store_->Open(path));
     return std::unique_ptr<ReadableFile>(
-        std::make_unique<ShuffledFile>(std::move(file), alignment_));
+        std::make_unique<ShuffledFile>(std::move(file), alignment_, asked_));
   }
+  const QueuesAsked& asked() const { return *asked_; }
   Status Rename(std::string_view from, std::string_view to) override {
     return store_->Rename(from, to);
   }
@@ -93,6 +103,7 @@ class ShuffledStore final : public Store {
  private:
   std::shared_ptr<Store> store_;
   const size_t alignment_;
+  const std::shared_ptr<QueuesAsked> asked_ = std::make_shared<QueuesAsked>();
 };
 
 }  // namespace dcp

@@ -10,6 +10,7 @@
 #include "support/checks.h"
 #include "support/fault_store.h"
 #include "support/fixture_items.h"
+#include "support/shuffled_store.h"
 #include "support/temp_folder.h"
 #include "unit/reader/written.h"
 
@@ -185,6 +186,45 @@ std::string SlicesAreCheckedByBlocks() {
       CHECK_OK(outcome);
       CHECK_THAT(outcome->bytes_unverified == 0);
       CHECK_THAT(EqualElements(dest, sample.items.tensors[0].Slice(offsets, lengths)));
+    }
+  }
+  return {};
+}
+
+// Which queue a read of the box of a 16 MiB matrix asks its file for.
+std::string BoxIsReadCold(const Shape& offsets, const Shape& lengths, bool verify, bool cold) {
+  const Tensor matrix = Filled(DType::kFloat32, {2048, 2048}, 5);
+  Items items;
+  items.Add("matrix", matrix);
+  Written written;
+  CHECK_OK(WriteAll(items, SmallWriterOptions(), true, NewMemoryStore(), &written));
+  const ShuffledStore store(written.store, 4096);
+  const auto registry = Registry();
+  ReaderOptions options = SmallReaderOptions(*registry);
+  options.cold = true;
+  options.verify = verify;
+  ItemReader reader(&store, &written.metadata);
+  const Tensor dest = *Tensor::Allocate(DType::kFloat32, lengths);
+  TensorRead read;
+  read.entry = &written.metadata.entries[0];
+  read.storage_offsets = offsets;
+  read.lengths = lengths;
+  read.dest = dest;
+  CHECK_OK(reader.ReadTensors({&read, 1}, options));
+  CHECK_THAT(EqualElements(dest, matrix.Slice(offsets, lengths)));
+  CHECK_THAT((store.asked().cold > 0) == cold);
+  CHECK_THAT((store.asked().warm > 0) == !cold);
+  return {};
+}
+
+std::string BytesForOtherRanksStayInThePageCache() {
+  for (const bool verify : {true, false}) {
+    // Some of its rows, half of its columns, a quarter of them.
+    for (const auto& [lengths, cold] :
+         {std::pair(Shape{1024, 2048}, true), std::pair(Shape{2048, 1024}, true),
+          std::pair(Shape{2048, 512}, false)}) {
+      const std::string failure = BoxIsReadCold(Shape{0, 0}, lengths, verify, cold);
+      if (!failure.empty()) return failure;
     }
   }
   return {};
@@ -424,6 +464,7 @@ int main() {
       cmocka_unit_test(dcp::Checked<dcp::DamageIsFoundWhereverItIs>),
       cmocka_unit_test(dcp::Checked<dcp::EveryByteOfOurItemsIsChecked>),
       cmocka_unit_test(dcp::Checked<dcp::SlicesAreCheckedByBlocks>),
+      cmocka_unit_test(dcp::Checked<dcp::BytesForOtherRanksStayInThePageCache>),
       cmocka_unit_test(dcp::Checked<dcp::MappedViewsAreTheBytes>),
       cmocka_unit_test(dcp::Checked<dcp::MetadataThatDoesNotFitIsRefused>),
       cmocka_unit_test(dcp::Checked<dcp::MissingFilesAreReplaced>),
