@@ -910,6 +910,11 @@ DCP_API dcp_status dcp_write_request_encode(const dcp_write_request *request, si
  *  finish the step is "write". Members are called one at a time. */
 typedef struct dcp_storage_writer_table {
   uint64_t struct_size;
+  /** may. Before reset, where the save was given a checkpoint_id: *valid, 1 before, set to 0 says
+   *  that this storage has no such id. This rank then fails with DCP_INVALID_ARGUMENT in the step
+   *  "plan". Upstream's validate_checkpoint_id. */
+  dcp_status (*validate_id)(void *user_data, const char *checkpoint_id, int32_t *valid,
+                            dcp_error **error);
   /** may. At the beginning of each save, with its checkpoint_id, or NULL. */
   dcp_status (*reset)(void *user_data, const char *checkpoint_id, dcp_error **error);
   /** may. */
@@ -960,8 +965,11 @@ DCP_API dcp_status dcp_read_request_object(dcp_read_request *request, size_t ite
  *  step is "read". Members are called one at a time. */
 typedef struct dcp_storage_reader_table {
   uint64_t struct_size;
-  /** may. At the beginning of each load. */
-  dcp_status (*reset)(void *user_data, dcp_error **error);
+  /** may. As a storage writer's. */
+  dcp_status (*validate_id)(void *user_data, const char *checkpoint_id, int32_t *valid,
+                            dcp_error **error);
+  /** may. At the beginning of each load, with its checkpoint_id, or NULL. */
+  dcp_status (*reset)(void *user_data, const char *checkpoint_id, dcp_error **error);
   /** must. On every rank: *out is [taken]. */
   dcp_status (*read_metadata)(void *user_data, dcp_metadata **out, dcp_error **error);
   /** may. `metadata` is [borrowed] until the load ends. */
@@ -1088,6 +1096,7 @@ typedef struct dcp_load_options {
   dcp_communicator *communicator;     /**< NULL: this rank alone */
   dcp_load_planner *planner;          /**< NULL: the library's own */
   dcp_storage_reader *storage_reader; /**< NULL: the library's own, from the storage given */
+  const char *checkpoint_id;          /**< NULL; what the storage reader is reset with */
 } dcp_load_options;
 DCP_API void dcp_load_options_init(dcp_load_options *options, size_t struct_size);
 

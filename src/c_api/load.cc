@@ -137,7 +137,8 @@ dcp_status dcp_load(dcp_context* context, dcp_storage* storage, const dcp_state_
     std::unique_ptr<dcp::StorageReader> reader;
     if (o.storage_reader != nullptr) {
       DCP_RETURN_IF_ERROR(CheckHandle(o.storage_reader, "storage_reader"));
-      reader = dcp::c_api::NewTableStorageReader(o.storage_reader->role, engine);
+      reader = dcp::c_api::NewTableStorageReader(
+          o.storage_reader->role, o.checkpoint_id == nullptr ? "" : o.checkpoint_id, engine);
     } else {
       DCP_RETURN_IF_ERROR(CheckHandle(storage, "storage"));
       reader = dcp::NewFileReader(*storage->store, load, *engine);

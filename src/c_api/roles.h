@@ -33,6 +33,7 @@ std::unique_ptr<StorageWriter> NewTableStorageWriter(StorageWriterRole role,
                                                      std::string checkpoint_id,
                                                      std::shared_ptr<const Engine> engine);
 std::unique_ptr<StorageReader> NewTableStorageReader(StorageReaderRole role,
+                                                     std::string checkpoint_id,
                                                      std::shared_ptr<const Engine> engine);
 
 // The value a callback put out, taken.

@@ -4,6 +4,7 @@
 #include "c_api/completion.h"
 #include "c_api/plans.h"
 #include "c_api/roles.h"
+#include "c_api/storage_begin.h"
 #include "c_api/tensor.h"
 #include "c_api/value.h"
 #include "reader/place_item.h"
@@ -47,16 +48,15 @@ namespace {
 
 class TableStorageReader final : public StorageReader {
  public:
-  TableStorageReader(StorageReaderRole role, std::shared_ptr<const Engine> engine)
-      : role_(std::move(role)), engine_(std::move(engine)) {}
+  TableStorageReader(StorageReaderRole role, std::string checkpoint_id,
+                     std::shared_ptr<const Engine> engine)
+      : role_(std::move(role)),
+        checkpoint_id_(std::move(checkpoint_id)),
+        engine_(std::move(engine)) {}
 
   Result<Metadata> ReadMetadata() override {
+    DCP_RETURN_IF_ERROR(BeginStorage(*role_, checkpoint_id_, "storage reader"));
     dcp_error* error = nullptr;
-    if (table().reset != nullptr) {
-      const dcp_status code = table().reset(role_->user(), &error);
-      DCP_RETURN_IF_ERROR(FromCallback(code, error, "storage reader reset"));
-    }
-    error = nullptr;
     dcp_metadata* out = nullptr;
     const dcp_status code = table().read_metadata(role_->user(), &out, &error);
     const std::unique_ptr<dcp_metadata> taken(out);
@@ -117,6 +117,7 @@ class TableStorageReader final : public StorageReader {
   const dcp_storage_reader_table& table() const { return role_->table; }
 
   const StorageReaderRole role_;
+  const std::string checkpoint_id_;
   const std::shared_ptr<const Engine> engine_;
   LoadSite site_;
   std::unique_ptr<dcp_metadata> metadata_;
@@ -168,8 +169,10 @@ Status CheckTensor(const Entry& entry, bool tensor) {
 }  // namespace
 
 std::unique_ptr<StorageReader> NewTableStorageReader(StorageReaderRole role,
+                                                     std::string checkpoint_id,
                                                      std::shared_ptr<const Engine> engine) {
-  return std::make_unique<TableStorageReader>(std::move(role), std::move(engine));
+  return std::make_unique<TableStorageReader>(std::move(role), std::move(checkpoint_id),
+                                              std::move(engine));
 }
 
 }  // namespace dcp::c_api

@@ -4,6 +4,7 @@
 #include "c_api/completion.h"
 #include "c_api/plans.h"
 #include "c_api/roles.h"
+#include "c_api/storage_begin.h"
 #include "c_api/value.h"
 #include "writer/encode_item.h"
 
@@ -45,14 +46,9 @@ class TableStorageWriter final : public StorageWriter {
 
   Status SetUp(const SaveSite& site) override {
     site_ = site;
-    dcp_error* error = nullptr;
-    if (table().reset != nullptr) {
-      const char* id = checkpoint_id_.empty() ? nullptr : checkpoint_id_.c_str();
-      const dcp_status code = table().reset(role_->user(), id, &error);
-      DCP_RETURN_IF_ERROR(FromCallback(code, error, "storage writer reset"));
-    }
+    DCP_RETURN_IF_ERROR(BeginStorage(*role_, checkpoint_id_, "storage writer"));
     if (table().set_up == nullptr) return Status::Ok();
-    error = nullptr;
+    dcp_error* error = nullptr;
     const dcp_status code =
         table().set_up(role_->user(), site.rank, site.world_size, site.is_coordinator ? 1 : 0,
                        site.use_collectives ? 1 : 0, &error);

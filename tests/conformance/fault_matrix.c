@@ -12,6 +12,9 @@ enum { ROWS = 3, COLUMNS = 5, TIMEOUT_MS = 60000 };
 /* Where a rank fails. */
 typedef enum place {
   NOWHERE,
+  VALIDATE_ID,
+  ID_REFUSED,
+  RESET,
   WRITER_SET_UP,
   WRITER_LOCAL_PLAN,
   WRITER_GLOBAL_PLAN,
@@ -60,6 +63,10 @@ static const fault_case save_cases[] = {
     {PLANNER_GLOBAL_PLAN, 2, RANK(2), "plan"},
     {PLANNER_FINISH_PLAN, 0, RANK(1), "write"},
     {RESOLVE_DATA, 0, RANK(0) | RANK(3), "write"},
+    {VALIDATE_ID, 0, RANK(1), "plan"},
+    {ID_REFUSED, 1, RANK(2), "plan"},
+    {ID_REFUSED, 0, RANK(0) | RANK(1) | RANK(2) | RANK(3), "plan"},
+    {RESET, 3, RANK(0) | RANK(3), "plan"},
 };
 static const fault_case load_cases[] = {
     {NOWHERE, 0, 0, NULL},
@@ -82,6 +89,10 @@ static const fault_case load_cases[] = {
     {PLANNER_GLOBAL_PLAN, 1, RANK(1), "plan"},
     {PLANNER_FINISH_PLAN, 0, RANK(2), "read"},
     {COMMIT_TENSOR, 0, RANK(1) | RANK(3), "read"},
+    {VALIDATE_ID, 2, RANK(0), "plan"},
+    {ID_REFUSED, 0, RANK(3), "plan"},
+    {ID_REFUSED, 1, RANK(0) | RANK(1) | RANK(2) | RANK(3), "plan"},
+    {RESET, 0, RANK(1) | RANK(2), "plan"},
 };
 static const fault_case alone_saves[] = {
     {NOWHERE, 0, 0, NULL},
@@ -92,6 +103,9 @@ static const fault_case alone_saves[] = {
     {WRITE_DATA, 0, RANK(0), "write"},
     {WRITE_DATA_LATER, 0, RANK(0), "write"},
     {RESOLVE_DATA, 0, RANK(0), "write"},
+    {VALIDATE_ID, 0, RANK(0), "plan"},
+    {ID_REFUSED, 0, RANK(0), "plan"},
+    {RESET, 0, RANK(0), "plan"},
 };
 static const fault_case alone_loads[] = {
     {NOWHERE, 0, 0, NULL},
@@ -102,6 +116,9 @@ static const fault_case alone_loads[] = {
     {READ_DATA, 0, RANK(0), "read"},
     {READ_DATA_LATER, 0, RANK(0), "read"},
     {COMMIT_TENSOR, 0, RANK(0), "read"},
+    {VALIDATE_ID, 0, RANK(0), "plan"},
+    {ID_REFUSED, 0, RANK(0), "plan"},
+    {RESET, 0, RANK(0), "plan"},
 };
 
 /* One rank's matrix; also the user data of every table. */
@@ -147,6 +164,29 @@ static dcp_status at(void* user_data, place where, dcp_error** error) {
   if (m->now->where != where || !is_bad(m)) return DCP_OK;
   *error = fault_of(m);
   return DCP_INVALID_ARGUMENT;
+}
+
+/* ---- how both storages begin ---- */
+
+static const char id[] = "step-7";
+
+static dcp_status validate_id(void* user, const char* given, int32_t* valid, dcp_error** error) {
+  matrix* m = user;
+  if (*valid != 1 || strcmp(given, id) != 0) fail(m, "asked about the id '%s'", given);
+  *valid = m->now->where != ID_REFUSED || !is_bad(m);
+  return at(user, VALIDATE_ID, error);
+}
+
+static dcp_status reset(void* user, const char* given, dcp_error** error) {
+  matrix* m = user;
+  if (m->calls[VALIDATE_ID] != (given != NULL)) fail(m, "reset before the id was looked at");
+  if (given != NULL && strcmp(given, id) != 0) fail(m, "reset with the id '%s'", given);
+  return at(user, RESET, error);
+}
+
+/* The id of a run; some have none. */
+static const char* id_of(const fault_case* now) {
+  return now->where == NOWHERE && now->coordinator != 0 ? NULL : id;
 }
 
 /* ---- the storage writer ---- */
@@ -435,6 +475,7 @@ static void check_outcome(matrix* m, dcp_status status, dcp_error* error) {
     char text[64];
     const dcp_error* failure = dcp_error_rank_failure(error, i, &rank, &step);
     snprintf(text, sizeof text, "rank fail %d", rank);
+    if (now->where == ID_REFUSED) snprintf(text, sizeof text, "'%s' is no checkpoint id", id);
     if (rank < 0 || (now->bad >> rank & 1) == 0) {
       fail(m, "rank %d is named", rank);
     } else if (strcmp(step, now->step) != 0) {
@@ -443,7 +484,8 @@ static void check_outcome(matrix* m, dcp_status status, dcp_error* error) {
                strstr(dcp_error_message(failure), text) == NULL) {
       fail(m, "rank %d failed with %d: %s", rank, dcp_error_status(failure),
            dcp_error_message(failure));
-    } else if ((dcp_error_foreign(failure) == &m->exception) != (rank == m->rank)) {
+    } else if ((dcp_error_foreign(failure) == &m->exception) !=
+               (rank == m->rank && now->where != ID_REFUSED)) {
       fail(m, "the exception of rank %d is %p here", rank, dcp_error_foreign(failure));
     }
   }
@@ -496,6 +538,8 @@ static void run_save(matrix* m, const fault_case* now, int in_background) {
   m->now = now;
   memset(m->calls, 0, sizeof m->calls);
   table.struct_size = sizeof table;
+  table.validate_id = validate_id;
+  table.reset = reset;
   table.set_up = writer_set_up;
   table.prepare_local_plan = writer_local;
   table.prepare_global_plan = writer_global;
@@ -514,6 +558,7 @@ static void run_save(matrix* m, const fault_case* now, int in_background) {
   options.coordinator = now->coordinator;
   options.timeout_ms = TIMEOUT_MS;
   options.storage_writer = writer;
+  options.checkpoint_id = id_of(now);
   options.planner = with_planner(now) ? planner : NULL;
   dcp_state_dict* state = new_state(m, memory, 1);
   dcp_status status;
@@ -533,6 +578,9 @@ static void run_save(matrix* m, const fault_case* now, int in_background) {
     fail(m, "a role was called too often, or not at all");
   }
   if (now->bad != 0 && now->where != FINISH && m->calls[FINISH] != 0) fail(m, "it was finished");
+  if (now->where == ID_REFUSED && is_bad(m) && m->calls[RESET] + m->calls[WRITE_DATA] != 0) {
+    fail(m, "it went on with an id that was refused");
+  }
   dcp_state_dict_free(state);
   dcp_save_planner_free(planner);
   dcp_storage_writer_free(writer);
@@ -549,6 +597,8 @@ static void run_load(matrix* m, const fault_case* now) {
   m->now = now;
   memset(m->calls, 0, sizeof m->calls);
   table.struct_size = sizeof table;
+  table.validate_id = validate_id;
+  table.reset = reset;
   table.read_metadata = read_metadata;
   table.set_up = reader_set_up;
   table.prepare_local_plan = reader_local;
@@ -567,10 +617,14 @@ static void run_load(matrix* m, const fault_case* now) {
   options.coordinator = now->coordinator;
   options.timeout_ms = TIMEOUT_MS;
   options.storage_reader = reader;
+  options.checkpoint_id = id_of(now);
   options.planner = with_planner(now) ? planner : NULL;
   dcp_state_dict* state = new_state(m, memory, 0);
   dcp_status status = dcp_load(NULL, NULL, state, &options, NULL, &error);
   check_outcome(m, status, error);
+  if (now->where == ID_REFUSED && is_bad(m) && m->calls[RESET] + m->calls[READ_METADATA] != 0) {
+    fail(m, "it went on with an id that was refused");
+  }
   for (int n = 0; now->bad == 0 && n < ROWS * COLUMNS; n++) {
     if (memory[n] != (float)n) {
       fail(m, "element %d was not loaded", n);

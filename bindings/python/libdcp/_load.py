@@ -96,6 +96,7 @@ def load_into(
     coordinator: int = 0,
     planner: LoadPlanner | None = None,
     storage_reader: StorageReader | None = None,
+    checkpoint_id: str | None = None,
     transforms: Iterable[TransformLike] = (),
     progress: ProgressCallback | None = None,
     context: Context | None = None,
@@ -110,6 +111,7 @@ def load_into(
     coordinator: the rank that failures are told to.
     planner: chooses what is read and where it goes.
     storage_reader: reads it, in place of ``where``.
+    checkpoint_id: what the storage reader is reset with.
     """
     context, _ = context_for(context, progress, transforms)
     reader = native_storage_reader(storage_reader, where)
@@ -122,6 +124,8 @@ def load_into(
     options.flatten = int(bool(flatten))
     options.timeout_ms = milliseconds(timeout)
     options.coordinator = int(coordinator)
+    if checkpoint_id is not None:
+        raw.set_load_checkpoint_id(options, str(checkpoint_id))
     ranks = native_communicator(communicator)
     target, state, used, refused = encoded(tree, 1, ranks, storage)
     if refused is not None and storage_reader is not None:

@@ -115,7 +115,8 @@ class StorageWriter:
 
     What a method raises fails the save on all ranks, in the step "plan" (``write_data`` and
     ``finish``: "write"); on its own rank it is the ``__cause__``. One writer serves one save at a
-    time. Methods run on libdcp's threads, one at a time. Order of calls: ``reset``,
+    time. Methods run on libdcp's threads, one at a time. Order of calls: ``validate_checkpoint_id``
+    where there is one, ``reset``,
     ``set_up_storage_writer``, ``prepare_local_plan``, on the coordinator ``prepare_global_plan``,
     ``write_data``, on the coordinator ``finish``.
     """
@@ -123,6 +124,11 @@ class StorageWriter:
     def location(self) -> str:
         """For messages, and the default checkpoint id."""
         return f"<{type(self).__name__}>"
+
+    def validate_checkpoint_id(self, checkpoint_id: str) -> bool:
+        """Whether this storage has such an id; False is InvalidArgumentError. A classmethod serves as
+        well."""
+        return True
 
     def reset(self, checkpoint_id: str | None = None) -> None:
         """A new save begins; ``checkpoint_id`` is the one it was given."""
@@ -158,7 +164,8 @@ class StorageWriter:
 
 class StorageReader:
     """Reads what a load asks for: upstream's StorageReader. As :class:`StorageWriter`; of
-    ``read_data`` the step is "read". Order of calls: ``reset``, ``read_metadata``,
+    ``read_data`` the step is "read". Order of calls: ``validate_checkpoint_id`` where there is
+    one, ``reset``, ``read_metadata``,
     ``set_up_storage_reader``, ``prepare_local_plan``, on the coordinator ``prepare_global_plan``
     (override it in the classes of all ranks or of none), ``read_data``."""
 
@@ -166,8 +173,12 @@ class StorageReader:
         """For messages."""
         return f"<{type(self).__name__}>"
 
-    def reset(self) -> None:
-        """A new load begins."""
+    def validate_checkpoint_id(self, checkpoint_id: str) -> bool:
+        """As :meth:`StorageWriter.validate_checkpoint_id`."""
+        return True
+
+    def reset(self, checkpoint_id: str | None = None) -> None:
+        """A new load begins; ``checkpoint_id`` is the one it was given."""
 
     def read_metadata(self) -> Metadata | bytes:
         """On every rank: the metadata, or the bytes of a `.metadata` file. The object is the load's
@@ -214,6 +225,9 @@ class _WriterCalls:
     def __init__(self, writer: StorageWriter) -> None:
         self._writer = writer
 
+    def validate_checkpoint_id(self, checkpoint_id: str) -> bool:
+        return self._writer.validate_checkpoint_id(checkpoint_id)
+
     def reset(self, checkpoint_id: str | None) -> None:
         self._writer.reset(checkpoint_id)
 
@@ -246,8 +260,11 @@ class _ReaderCalls:
     def __init__(self, reader: StorageReader) -> None:
         self._reader = reader
 
-    def reset(self) -> None:
-        self._reader.reset()
+    def validate_checkpoint_id(self, checkpoint_id: str) -> bool:
+        return self._reader.validate_checkpoint_id(checkpoint_id)
+
+    def reset(self, checkpoint_id: str | None) -> None:
+        self._reader.reset(checkpoint_id)
 
     def read_metadata(self) -> Any:
         metadata = self._reader.read_metadata()
@@ -299,7 +316,14 @@ def native_storage_writer(writer: StorageWriter | None, where: Any) -> Any:
     names = overridden(
         writer,
         StorageWriter,
-        ("reset", "set_up_storage_writer", "prepare_local_plan", "prepare_global_plan", "abandon"),
+        (
+            "validate_checkpoint_id",
+            "reset",
+            "set_up_storage_writer",
+            "prepare_local_plan",
+            "prepare_global_plan",
+            "abandon",
+        ),
     )
     return raw.pydcp_storage_writer(_WriterCalls(writer), str(writer.location()), names)
 
@@ -312,7 +336,13 @@ def native_storage_reader(reader: StorageReader | None, where: Any) -> Any:
     names = overridden(
         reader,
         StorageReader,
-        ("reset", "set_up_storage_reader", "prepare_local_plan", "prepare_global_plan"),
+        (
+            "validate_checkpoint_id",
+            "reset",
+            "set_up_storage_reader",
+            "prepare_local_plan",
+            "prepare_global_plan",
+        ),
     )
     return raw.pydcp_storage_reader(_ReaderCalls(reader), str(reader.location()), names)
 

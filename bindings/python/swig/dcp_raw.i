@@ -125,13 +125,31 @@ typedef struct {} TYPE;
 %enddef
 %options(dcp_context_options)
 %options(dcp_storage_options)
-%options(dcp_load_options)
 %options(dcp_open_options)
 %options(dcp_rank_writer_options)
 %options(dcp_checkpointer_options)
 
-/* Save options own the texts they point to. */
+/* Save and load options own the texts they point to. */
 %{
+/* `*own`, which `*field` points to, becomes a copy of `text`. */
+static PyObject *set_text(char **own, const char **field, PyObject *text) {
+  const char *given = PyUnicode_AsUTF8(text);
+  if (given == NULL) return NULL;
+  free(*own);
+  *field = *own = strdup(given);
+  if (*own == NULL) return PyErr_NoMemory();
+  Py_RETURN_NONE;
+}
+
+typedef struct load_options {
+  dcp_load_options options; /* first: a pointer to one is a pointer to the other */
+  char *id;
+} load_options;
+
+static PyObject *set_load_checkpoint_id(dcp_load_options *options, PyObject *text) {
+  return set_text(&((load_options *)options)->id, &options->checkpoint_id, text);
+}
+
 typedef struct save_options {
   dcp_save_options options; /* first: a pointer to one is a pointer to the other */
   char **names;
@@ -171,14 +189,7 @@ static PyObject *set_transforms(dcp_save_options *options, PyObject *names) {
 }
 
 static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
-  save_options *o = (save_options *)options;
-  const char *id = PyUnicode_AsUTF8(text);
-  if (id == NULL) return NULL;
-  free(o->id);
-  o->id = strdup(id);
-  o->options.checkpoint_id = o->id;
-  if (o->id == NULL) return PyErr_NoMemory();
-  Py_RETURN_NONE;
+  return set_text(&((save_options *)options)->id, &options->checkpoint_id, text);
 }
 %}
 %extend dcp_save_options {
@@ -195,6 +206,21 @@ static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
     free(o);
   }
 }
+%extend dcp_load_options {
+  dcp_load_options() {
+    load_options *made = calloc(1, sizeof *made);
+    if (made == NULL) return NULL;
+    dcp_load_options_init(&made->options, sizeof made->options);
+    return &made->options;
+  }
+  ~dcp_load_options() {
+    free(((load_options *)$self)->id);
+    free($self);
+  }
+}
+%ignore dcp_load_options_init;
+%ignore dcp_load_options::struct_size;
+%ignore dcp_load_options::checkpoint_id;
 %ignore dcp_save_options_init;
 %ignore dcp_save_options::struct_size;
 %ignore dcp_save_options::transforms;
@@ -288,6 +314,8 @@ static PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text) {
 
 %by_hand(set_transforms)
 PyObject *set_transforms(dcp_save_options *options, PyObject *names);
+%by_hand(set_load_checkpoint_id)
+PyObject *set_load_checkpoint_id(dcp_load_options *options, PyObject *text);
 %by_hand(set_checkpoint_id)
 PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text);
 

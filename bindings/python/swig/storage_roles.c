@@ -4,15 +4,40 @@
 
 #include "pydcp.h"
 
-/* ---- a writer's table ---- */
+/* ---- how both begin ---- */
 
-static dcp_status writer_reset(void* self, const char* checkpoint_id, dcp_error** error) {
+static dcp_status validate_id(PyObject* object, const char* checkpoint_id, int32_t* valid,
+                              dcp_error** error) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  PyObject* result = PyObject_CallMethod(self, "reset", "N", pydcp_string_out(checkpoint_id));
+  PyObject* result =
+      PyObject_CallMethod(object, "validate_checkpoint_id", "N", pydcp_string_out(checkpoint_id));
+  int truth = result != NULL ? PyObject_IsTrue(result) : -1;
+  if (truth < 0) Py_CLEAR(result);
+  *valid = truth > 0;
+  dcp_status status = pydcp_settle(result, "validate_checkpoint_id", 0, error);
+  pydcp_leave(gil);
+  return status;
+}
+
+static dcp_status reset(PyObject* object, const char* checkpoint_id, dcp_error** error) {
+  PyGILState_STATE gil;
+  if (!pydcp_enter(&gil)) return pydcp_exiting(error);
+  PyObject* result = PyObject_CallMethod(object, "reset", "N", pydcp_string_out(checkpoint_id));
   dcp_status status = pydcp_settle(result, "reset", 0, error);
   pydcp_leave(gil);
   return status;
+}
+
+/* ---- a writer's table ---- */
+
+static dcp_status writer_validate_id(void* self, const char* checkpoint_id, int32_t* valid,
+                                     dcp_error** error) {
+  return validate_id(self, checkpoint_id, valid, error);
+}
+
+static dcp_status writer_reset(void* self, const char* checkpoint_id, dcp_error** error) {
+  return reset(self, checkpoint_id, error);
 }
 
 static dcp_status writer_set_up(void* self, int32_t rank, int32_t world_size,
@@ -106,6 +131,9 @@ dcp_storage_writer* pydcp_storage_writer(PyObject* object, const char* location,
                                          PyObject* overridden) {
   dcp_storage_writer_table table = {0};
   table.struct_size = sizeof table;
+  if (pydcp_overrides(overridden, "validate_checkpoint_id") > 0) {
+    table.validate_id = writer_validate_id;
+  }
   if (pydcp_overrides(overridden, "reset") > 0) table.reset = writer_reset;
   if (pydcp_overrides(overridden, "set_up_storage_writer") > 0) table.set_up = writer_set_up;
   if (pydcp_overrides(overridden, "prepare_local_plan") > 0) {
@@ -158,14 +186,13 @@ static void reader_destroy(void* user_data) {
   free(self);
 }
 
-static dcp_status reader_reset(void* user_data, dcp_error** error) {
-  reader* self = user_data;
-  PyGILState_STATE gil;
-  if (!pydcp_enter(&gil)) return pydcp_exiting(error);
-  dcp_status status =
-      pydcp_settle(PyObject_CallMethod(self->object, "reset", NULL), "reset", 0, error);
-  pydcp_leave(gil);
-  return status;
+static dcp_status reader_validate_id(void* user_data, const char* checkpoint_id, int32_t* valid,
+                                     dcp_error** error) {
+  return validate_id(((reader*)user_data)->object, checkpoint_id, valid, error);
+}
+
+static dcp_status reader_reset(void* user_data, const char* checkpoint_id, dcp_error** error) {
+  return reset(((reader*)user_data)->object, checkpoint_id, error);
 }
 
 static dcp_status reader_read_metadata(void* user_data, dcp_metadata** out, dcp_error** error) {
@@ -238,6 +265,9 @@ dcp_storage_reader* pydcp_storage_reader(PyObject* object, const char* location,
                                          PyObject* overridden) {
   dcp_storage_reader_table table = {0};
   table.struct_size = sizeof table;
+  if (pydcp_overrides(overridden, "validate_checkpoint_id") > 0) {
+    table.validate_id = reader_validate_id;
+  }
   if (pydcp_overrides(overridden, "reset") > 0) table.reset = reader_reset;
   if (pydcp_overrides(overridden, "set_up_storage_reader") > 0) table.set_up = reader_set_up;
   if (pydcp_overrides(overridden, "prepare_local_plan") > 0) {

@@ -82,7 +82,8 @@ class DictReader(libdcp.StorageReader):
         self.store = store
         self.calls: list[Any] = []
 
-    def reset(self) -> None:
+    def reset(self, checkpoint_id: str | None = None) -> None:
+        assert checkpoint_id is None
         self.calls.append("reset")
 
     def read_metadata(self) -> Any:
@@ -281,6 +282,73 @@ def test_a_file_of_its_own_layout(tmp_path: Any, ranks: int, begin: Any) -> None
         assert [path.name for path in (tmp_path / "c").iterdir()] == ["all"]
         for count in (1, 4):
             load_back(ranks, count, lambda rank: PlainReader(tmp_path / "c", pool))
+
+
+class PickyWriter(DictWriter):
+    @classmethod
+    def validate_checkpoint_id(cls, checkpoint_id: str) -> bool:
+        if checkpoint_id == "raise":
+            raise OSError("no way to tell")
+        return checkpoint_id.startswith("step-")
+
+
+class PickyReader(DictReader):
+    def validate_checkpoint_id(self, checkpoint_id: str) -> bool:
+        return PickyWriter.validate_checkpoint_id(checkpoint_id)
+
+    def reset(self, checkpoint_id: str | None = None) -> None:
+        self.calls.append(("reset", checkpoint_id))
+
+
+def test_checkpoint_ids_are_looked_at() -> None:
+    def begin(comm: Any, name: str | None, store: dict[str, bytes], size: int) -> Any:
+        """Saves, and loads what is there, with an id; rank 1 has one that its storage refuses."""
+        writer, reader = PickyWriter(store), PickyReader(kept)
+        tree = tree_of(comm.rank, size)
+        ends: list[Any] = []
+        for call in (
+            lambda: libdcp.save(
+                tree, storage_writer=writer, communicator=comm, checkpoint_id=name
+            ),
+            lambda: libdcp.load_into(
+                tree, storage_reader=reader, communicator=comm, checkpoint_id=name
+            ),
+        ):
+            try:
+                call()
+                ends.append(None)
+            except libdcp.Error as error:
+                ends.append(error)
+        return writer, reader, ends
+
+    kept: dict[str, bytes] = {}
+    save_all(2, lambda rank: DictWriter(kept))
+    for name in ("step-3", None):
+        ends = on_ranks(
+            libdcp.local_communicators(2), lambda comm: begin(comm, name, {}, 2)
+        )
+        for writer, reader, outcome in ends:
+            assert outcome == [None, None]
+            assert writer.calls[0] == reader.calls[0] == ("reset", name)
+    for name, kind, text in (
+        ("banana", libdcp.InvalidArgumentError, "'banana' is no checkpoint id for the storage"),
+        ("raise", OSError, "no way to tell"),
+    ):
+        ends = on_ranks(
+            libdcp.local_communicators(2),
+            lambda comm: begin(comm, name if comm.rank else "step-3", {}, 2),
+        )
+        for rank, (writer, reader, outcome) in enumerate(ends):
+            for error in outcome:
+                assert isinstance(error, libdcp.CheckpointException)
+                assert list(error.failures) == [1] and error.failures[1].step == "plan"
+                assert text in str(error)
+                if rank == 1 and kind is OSError:
+                    assert isinstance(error.__cause__, OSError)
+                elif kind is not OSError:
+                    assert isinstance(error.failures[1].error, kind)
+            if rank == 1:
+                assert writer.calls == reader.calls == []
 
 
 def test_what_the_dict_holds_is_a_checkpoint(tmp_path: Any) -> None:
