@@ -25,8 +25,8 @@ class SaveReport:
 
     @classmethod
     def of(cls, native: Any, location: str) -> SaveReport:
-        *written, plan_reused = raw.pydcp_save_report(native)
-        return cls(*written, location, plan_reused)
+        save_id, size, items, files, warnings, reused = raw.pydcp_save_report(native)
+        return cls(save_id, size, items, files, warnings, location, reused)
 
 
 @dataclasses.dataclass(frozen=True)
