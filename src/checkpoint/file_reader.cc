@@ -27,6 +27,8 @@ class FileReader final : public StorageReader {
 
   Status PrepareLocalPlan(LoadPlan*) override { return Status::Ok(); }
 
+  bool shares_reads() const override { return true; }
+
   Result<ReadOutcome> ReadData(const ReadRequest& request) override {
     Result<ReadOutcome> read = Read(request);
     if (read.ok()) return read;
@@ -44,6 +46,7 @@ class FileReader final : public StorageReader {
     options.copier = engine_.copier.get();
     options.progress = site_.progress;
     options.cancel = site_.cancel;
+    options.shared = request.shared;
 
     ReadOutcome all;
     std::vector<size_t> objects;

@@ -5,6 +5,7 @@
 
 #include "checkpoint/agreement.h"
 #include "checkpoint/file_reader.h"
+#include "checkpoint/host_share.h"
 #include "checkpoint/leaves.h"
 #include "checkpoint/load_wire.h"
 #include "checkpoint/pulse.h"
@@ -40,7 +41,7 @@ class LoadRun {
     if (plans_globally()) {
       DCP_RETURN_IF_ERROR(PlanTogether());
     } else {
-      DCP_RETURN_IF_ERROR(Agree("plan", PlanLocally()));
+      DCP_RETURN_IF_ERROR(PlanAlone());
     }
     DCP_RETURN_IF_ERROR(Agree("read", Read()));
     return std::move(result_);
@@ -56,6 +57,25 @@ class LoadRun {
     Result<std::string> message = mine.ok() ? Result<std::string>(std::string()) : mine;
     DCP_RETURN_IF_ERROR(agreement_.Gather(step, std::move(message)).status());
     return agreement_.Broadcast(step, "").status();
+  }
+
+  // Each rank for itself.
+  Status PlanAlone() {
+    const Status planned = PlanLocally();
+    Result<std::string> mine = planned.ok() ? Result<std::string>(OfferToShare()) : planned;
+    DCP_ASSIGN_OR_RETURN(const std::vector<std::string> offers,
+                         agreement_.Gather("plan", std::move(mine)));
+    std::string chosen;
+    if (agreement_.is_coordinator()) chosen = HostShare::Choose(offers);
+    DCP_ASSIGN_OR_RETURN(chosen, agreement_.Broadcast("plan", std::move(chosen)));
+    shared_ = host_share_.Join(chosen);
+    return Status::Ok();
+  }
+
+  std::string OfferToShare() {
+    const bool offers =
+        comm_.world_size() > 1 && reader_.shares_reads() && ReadsMuchForOthers(plan_, metadata_);
+    return offers ? host_share_.Offer() : std::string();
   }
 
   Status PlanTogether() {
@@ -231,6 +251,7 @@ class LoadRun {
     ReadRequest request;
     request.metadata = shared_metadata_;
     request.plan = &plan_;
+    request.shared = shared_.get();
     request.late = planner_ != nullptr && planner_->resolves_tensors();
     request.tensor = [this](size_t item) { return TensorFor(item); };
     request.commit = [this](size_t item, const Tensor& tensor) {
@@ -316,6 +337,8 @@ class LoadRun {
   std::vector<LoadTarget> targets_;
   std::vector<Target> places_;  // of the targets
   LoadPlan plan_;
+  HostShare host_share_;
+  std::unique_ptr<SharedPieces> shared_;
   std::string final_plan_;  // encoded, where plans are made globally
   LoadResult result_;
 };

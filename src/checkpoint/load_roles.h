@@ -59,6 +59,8 @@ class LoadPlanner {
 struct ReadRequest {
   std::shared_ptr<const Metadata> metadata;
   const LoadPlan* plan = nullptr;
+  // Where ranks of this host share what they read; may be null.
+  SharedPieces* shared = nullptr;
   // True: tensors come and go one by one, and no more of them are to be asked for at a time than
   // memory is there for.
   bool late = false;
@@ -78,6 +80,8 @@ class StorageReader {
   virtual Status PrepareLocalPlan(LoadPlan* plan) = 0;
   virtual bool plans_globally() const { return false; }
   virtual Status PrepareGlobalPlan(std::vector<LoadPlan>* /*plans*/) { return Status::Ok(); }
+  // True: ReadRequest::shared is put to use.
+  virtual bool shares_reads() const { return false; }
   virtual Result<ReadOutcome> ReadData(const ReadRequest& request) = 0;
 };
 

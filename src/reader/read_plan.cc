@@ -14,7 +14,8 @@ namespace {
 
 // Room in a buffer for what O_DIRECT reads before and behind the bytes that are wanted.
 constexpr uint64_t kAlignmentRoom = 2 * BufferPool::kAlignment;
-constexpr uint64_t kQueuedSpan = 4 << 20;      // bytes of small items read at once: many in flight
+constexpr uint64_t kQueuedSpan = 4 << 20;  // bytes of small items read at once: many in flight
+constexpr uint64_t kSharedPiece = SharedPieces::kSlotBytes;
 constexpr uint64_t kBlockingSpan = 512 << 10;  // the same where they are then used from cache
 
 Status CheckRead(const Metadata& metadata, const TensorRead& read) {
@@ -171,8 +172,14 @@ class Planner {
     DCP_ASSIGN_OR_RETURN(const std::shared_ptr<ReadableFile> handle, reader_.OpenFile(file.file));
     const uint64_t begin = plan_.items[file.begin].place.offset();
     const ItemPlace& last = plan_.items[file.end - 1].place;
-    file.cold = options_.cold && !MostlyForOthers(file) &&
+    const bool for_others = MostlyForOthers(file);
+    file.cold = options_.cold && !for_others &&
                 !handle->Cached(begin, last.offset() + last.length() - begin);
+    if (for_others && options_.shared != nullptr) {
+      const std::optional<FileIdentity> identity = handle->identity();
+      file.shared = identity.has_value();
+      if (file.shared) file.identity = *identity;
+    }
     DCP_ASSIGN_OR_RETURN(std::unique_ptr<ReadQueue> queue, handle->NewQueue(file.cold));
     file.queued = queue->depth() > 1 || queue->alignment() > 1;
     return Status::Ok();
@@ -327,10 +334,12 @@ class Planner {
   void CutLarge(uint32_t file, uint32_t index) {
     LargeRead& large = *plan_.large[index];
     const uint64_t begin = large.item->place.offset() + large.stored.data_offset;
+    const bool shared = plan_.files[file].shared;
+    if (shared) WidenToBlocks(large);
     for (const ByteRange& range : large.ranges) {
       const bool aligned = (begin + range.begin) % BufferPool::kAlignment == 0;
       const uint64_t most_bytes = aligned ? aligned_piece_ : any_piece_;
-      for (uint64_t at = range.begin; at < range.end; at += most_bytes) {
+      for (uint64_t at = range.begin; at < range.end; at = large.pieces.back().end) {
         Piece piece;
         piece.kind = PieceKind::kLarge;
         piece.file = file;
@@ -338,12 +347,28 @@ class Planner {
         piece.count = static_cast<uint32_t>(large.pieces.size());
         piece.begin = at;
         piece.size = std::min(range.end - at, most_bytes);
+        // Ranks whose boxes begin elsewhere cut at the same places.
+        if (shared) piece.size = std::min(piece.size, kSharedPiece - at % kSharedPiece);
         large.pieces.push_back({at, at + piece.size});
         plan_.pieces.push_back(piece);
       }
     }
     if (large.check == CheckMode::kRecord) large.piece_crcs.resize(large.pieces.size());
     large.pieces_left = large.pieces.size();
+  }
+
+  // Where a box begins and ends, another rank's may not.
+  static void WidenToBlocks(LargeRead& large) {
+    uint64_t before = 0;
+    for (size_t i = 0; i < large.ranges.size(); ++i) {
+      ByteRange& range = large.ranges[i];
+      const uint64_t after =
+          i + 1 < large.ranges.size() ? large.ranges[i + 1].begin : large.stored.data_size;
+      range.begin = std::max(range.begin / kChecksumBlock * kChecksumBlock, before);
+      range.end =
+          std::min((range.end + kChecksumBlock - 1) / kChecksumBlock * kChecksumBlock, after);
+      before = range.end;
+    }
   }
 
   static uint64_t TensorBytes(const StoredTensor& stored) {

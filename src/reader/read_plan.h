@@ -50,9 +50,11 @@ struct FileReads {
   uint32_t file = 0;
   uint32_t begin = 0;  // ReadPlan::items[begin .. end)
   uint32_t end = 0;
-  uint64_t bytes = 0;   // of the items
-  bool queued = false;  // through a ReadQueue that is better than ReadAt
-  bool cold = false;    // past the page cache
+  uint64_t bytes = 0;     // of the items
+  bool queued = false;    // through a ReadQueue that is better than ReadAt
+  bool cold = false;      // past the page cache
+  bool shared = false;    // with other ranks, through ReaderOptions::shared
+  FileIdentity identity;  // when shared
 };
 
 enum class PieceKind : uint8_t {

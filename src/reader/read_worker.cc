@@ -12,6 +12,10 @@
 namespace dcp {
 namespace {
 
+constexpr size_t kMostPutOff = 4;  // pieces another rank is reading, one worker goes on beside
+constexpr int kFewWaits = 5;       // for room, then others go without
+constexpr int kMostWaits = 25;     // then it is read here
+
 Status WrongCrc(uint32_t found, uint32_t expected) {
   return Error(Code::kCorrupt,
                "the data is damaged: its CRC32 is {:08x}, the file says {:08x}; load another copy "
@@ -71,7 +75,14 @@ Status ReadWorker::Run() {
         DCP_RETURN_IF_ERROR(FinishOne());
         continue;
       }
+      if (!put_off_.empty()) DCP_RETURN_IF_ERROR(ReadPutOff(0));
       DCP_RETURN_IF_ERROR(SwitchFile(piece.file));
+    }
+    if (IsShared(piece)) {
+      put_off_.push_back(piece);
+      DCP_RETURN_IF_ERROR(ReadPutOff(kMostPutOff));
+      have = false;
+      continue;
     }
     if (queue_ == nullptr || piece.kind == PieceKind::kWhole) {
       DCP_RETURN_IF_ERROR(ReadNow(piece));
@@ -87,6 +98,86 @@ Status ReadWorker::Run() {
     }
   }
   while (in_flight_ > 0) DCP_RETURN_IF_ERROR(FinishOne());
+  return put_off_.empty() ? Status::Ok() : ReadPutOff(0);
+}
+
+bool ReadWorker::IsShared(const Piece& piece) const {
+  return piece.kind == PieceKind::kLarge && work_.plan->files[piece.file].shared &&
+         work_.plan->large[piece.index]->check != CheckMode::kRecord;
+}
+
+Status ReadWorker::ReadShared(const Piece& piece, bool hurry,
+                              std::optional<SharedPieces::Taken>* later) {
+  LargeRead& large = *work_.plan->large[piece.index];
+  SharedPieces& shared = *options_.shared;
+  SharedPieceKey key;
+  key.file = work_.plan->files[piece.file].identity;
+  key.begin = large.item->place.offset() + large.stored.data_offset + piece.begin;
+  key.size = piece.size;
+  key.checked = large.check == CheckMode::kBlocks;
+  later->reset();
+  const SharedPieces::Taken taken = shared.Take(key, hurry);
+  switch (taken.state) {
+    case SharedPieces::State::kNone:
+      return ReadNow(piece);
+    case SharedPieces::State::kBusy:
+    case SharedPieces::State::kFull:
+      *later = taken;
+      return Status::Ok();
+    case SharedPieces::State::kMine: {
+      const Status filled = FillShared(piece, taken.slot);
+      filled.ok() ? shared.Publish(taken.slot) : shared.Abandon(taken.slot);
+      DCP_RETURN_IF_ERROR(filled);
+      break;
+    }
+    case SharedPieces::State::kReady: {
+      const Bytes bytes = shared.bytes(taken.slot).first(piece.size);
+      const Status used = large.runs.Extract(piece.begin, bytes, large.dest);
+      shared.Release(taken.slot);
+      DCP_RETURN_IF_ERROR(AboutItem(used, large.item->place));
+      break;
+    }
+  }
+  return EndLarge(piece);
+}
+
+Status ReadWorker::FillShared(const Piece& piece, uint32_t slot) {
+  const LargeRead& large = *work_.plan->large[piece.index];
+  const ItemPlace& place = large.item->place;
+  const uint64_t record = place.offset() + large.stored.data_offset;
+  const MutableBytes memory = options_.shared->bytes(slot);
+  DCP_RETURN_IF_ERROR(BeginLarge(piece));
+  for (uint64_t at = 0; at < piece.size; at += kReadStep) {
+    const MutableBytes out = memory.subspan(at, std::min<uint64_t>(kReadStep, piece.size - at));
+    DCP_RETURN_IF_ERROR(AboutItem(file_->ReadAt(record + piece.begin + at, out), place));
+    work_.bytes_read.fetch_add(out.size(), std::memory_order_relaxed);
+    DCP_RETURN_IF_ERROR(UseLarge(piece, piece.begin + at, out, false));
+  }
+  return Status::Ok();
+}
+
+Status ReadWorker::ReadPutOff(size_t left) {
+  SharedPieces& shared = *options_.shared;
+  for (auto at = put_off_.begin(); at != put_off_.end();) {
+    std::optional<SharedPieces::Taken> later;
+    DCP_RETURN_IF_ERROR(ReadShared(*at, false, &later));
+    at = later ? at + 1 : put_off_.erase(at);
+  }
+  for (int waits = 0; put_off_.size() > left;) {
+    if (work_.stop.load(std::memory_order_relaxed)) return Status::Ok();
+    DCP_RETURN_IF_ERROR(options_.cancel.Check());
+    const Piece piece = put_off_.front();
+    std::optional<SharedPieces::Taken> later;
+    DCP_RETURN_IF_ERROR(ReadShared(piece, waits >= kFewWaits, &later));
+    if (later && ++waits < kMostWaits) {
+      later->state == SharedPieces::State::kBusy ? shared.Wait(later->slot) : shared.WaitForRoom();
+      continue;
+    }
+    // Its reader is gone, stopped or slow.
+    if (later) DCP_RETURN_IF_ERROR(ReadNow(piece));
+    put_off_.pop_front();
+    waits = 0;
+  }
   return Status::Ok();
 }
 

@@ -3,6 +3,7 @@
 #define DCP_READER_READ_WORKER_H_
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -50,6 +51,13 @@ class ReadWorker {
   Result<size_t> TakeBuffer(size_t use);
   Status ReadNow(const Piece& piece);
 
+  // Of a file whose pieces ranks share. *later: why not now (kBusy, kFull).
+  bool IsShared(const Piece& piece) const;
+  Status ReadShared(const Piece& piece, bool hurry, std::optional<SharedPieces::Taken>* later);
+  Status FillShared(const Piece& piece, uint32_t slot);
+  // Reads pieces that were put off until at most `left` of them are left.
+  Status ReadPutOff(size_t left);
+
   Status UseSpan(const Piece& piece, Bytes bytes);
   // `in_file`: these are the item's bytes in the file, not what transforms made of them.
   Status UseItem(const ItemReads& item, Bytes bytes, bool in_file);
@@ -75,6 +83,7 @@ class ReadWorker {
   std::vector<PooledBuffer> buffers_;
   std::vector<size_t> free_buffers_;
   std::vector<Slot> slots_;
+  std::deque<Piece> put_off_;  // of the current file, as other ranks were reading them
   size_t in_flight_ = 0;
   ItemTwins twins_;
   uint32_t crc_ = 0;                  // of the current large piece so far

@@ -13,6 +13,7 @@
 #include "base/device.h"
 #include "base/progress.h"
 #include "metadata/metadata.h"
+#include "reader/shared_pieces.h"
 #include "storage/store.h"
 #include "tensorio/object_item.h"
 #include "tensorio/tensor_item.h"
@@ -28,6 +29,7 @@ struct ReaderOptions {
   const TransformRegistry* transforms = nullptr;  // must
   DeviceCopier* copier = nullptr;
   Progress* progress = nullptr;
+  SharedPieces* shared = nullptr;  // with other ranks of this host
   CancelToken cancel;
   ObjectLimits object_limits;
 };

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,14 @@ class ReadQueue {
   virtual Result<Done> Wait() = 0;
 };
 
+// Which file of this host it is, in which state: equal for all of its processes.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t size = 0;
+  uint64_t changed_ns = 0;
+};
+
 // A file open for reading; what it shows may not change when the name is renamed over. Any thread.
 class ReadableFile : public ByteSource {
  public:
@@ -67,6 +76,8 @@ class ReadableFile : public ByteSource {
   // True when, as far as a few samples tell, [offset, offset + size) lies in memory already, so
   // that a cold queue would only be slower.
   virtual bool Cached(uint64_t /*offset*/, uint64_t /*size*/) const { return false; }
+  // Nothing where processes cannot tell whether they have the same file open.
+  virtual std::optional<FileIdentity> identity() const { return std::nullopt; }
   // A private read-only mapping of [offset, offset + size), kept alive by the returned owner.
   // kUnsupported where the store has no memory to map. Documented as invalid when another
   // program truncates the file.
