@@ -165,6 +165,22 @@ static dcp_status status_of(PyObject* exception, int missing_is_status) {
   return DCP_CALLBACK;
 }
 
+/* What an exception of the library says by key. */
+static void add_details(PyObject* exception, dcp_error* error) {
+  if (pydcp.error_class == NULL || PyObject_IsInstance(exception, pydcp.error_class) != 1) return;
+  PyObject* details = PyObject_GetAttrString(exception, "details");
+  PyObject *key, *value;
+  Py_ssize_t at = 0;
+  while (details != NULL && PyDict_Check(details) && PyDict_Next(details, &at, &key, &value)) {
+    const char* name = PyUnicode_Check(key) ? PyUnicode_AsUTF8(key) : NULL;
+    const char* text = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : NULL;
+    if (name != NULL && text != NULL) dcp_error_add_detail(error, name, text);
+    PyErr_Clear();
+  }
+  PyErr_Clear();
+  Py_XDECREF(details);
+}
+
 /* The ranks that an exception of the library names. */
 static void add_failures(PyObject* exception, dcp_error* error) {
   if (pydcp.error_class == NULL || PyObject_IsInstance(exception, pydcp.error_class) != 1) return;
@@ -179,7 +195,9 @@ static void add_failures(PyObject* exception, dcp_error* error) {
     const char* message = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
     if (message != NULL && step != NULL && !PyErr_Occurred()) {
       dcp_status status = status_of(PyTuple_GET_ITEM(failure, 2), 0);
-      dcp_error_add_rank_failure(error, (int32_t)rank, step, dcp_error_new(status, message));
+      dcp_error* failed = dcp_error_new(status, message);
+      if (failed != NULL) add_details(PyTuple_GET_ITEM(failure, 2), failed);
+      dcp_error_add_rank_failure(error, (int32_t)rank, step, failed);
     }
     PyErr_Clear();
     Py_XDECREF(text);
@@ -210,7 +228,10 @@ dcp_status pydcp_fail(const char* callback, int missing_is_status, dcp_error** e
     *error = dcp_error_new(status, utf8 != NULL ? PyBytes_AS_STRING(utf8) : "callback failed");
     Py_XDECREF(utf8);
     Py_XDECREF(text);
-    if (*error != NULL) add_failures(exception, *error);
+    if (*error != NULL) {
+      add_details(exception, *error);
+      add_failures(exception, *error);
+    }
     payload* mine = *error != NULL ? malloc(sizeof *mine) : NULL;
     if (mine != NULL) {
       Py_INCREF(exception);

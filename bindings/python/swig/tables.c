@@ -75,7 +75,7 @@ static dcp_status storage_finish(void* self, void* file, uint64_t size, int32_t 
 static void storage_abort(void* self, void* file) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject* result = PyObject_CallMethod(self, "abort", "O", (PyObject*)file);
+  PyObject* result = PyObject_CallMethod(self, "abort", "(O)", (PyObject*)file);
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   Py_DECREF((PyObject*)file);
@@ -145,7 +145,7 @@ static dcp_status storage_read(void* self, void* file, uint64_t offset, void* da
 static void storage_close(void* self, void* file) {
   PyGILState_STATE gil;
   if (!pydcp_enter(&gil)) return;
-  PyObject* result = PyObject_CallMethod(self, "close", "O", (PyObject*)file);
+  PyObject* result = PyObject_CallMethod(self, "close", "(O)", (PyObject*)file);
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   Py_DECREF((PyObject*)file);

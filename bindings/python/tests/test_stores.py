@@ -73,6 +73,61 @@ def test_async_errors_are_the_same_object_for_every_waiter(tree):
     assert future.exception() is caught.value
 
 
+def test_files_may_be_tuples(tree):
+    """What open and create return is handed on as it is."""
+
+    class Tuples(DictStorage):
+        def create(self, path, expected_size):
+            return (super().create(path, expected_size), "new")
+
+        def write(self, file, offset, data):
+            super().write(file[0], offset, data)
+
+        def finish(self, file, size, durable):
+            super().finish(file[0], size, durable)
+
+        def abort(self, file):
+            super().abort(file)
+
+        def open(self, path):
+            content, size = super().open(path)
+            return (content, path, "open"), size
+
+        def read(self, file, offset, buffer):
+            return super().read(file[0], offset, buffer)
+
+        def close(self, file):
+            self.note("close", file)
+
+    store = Tuples()
+    libdcp.save(tree, store)
+    same(libdcp.load(store), tree)
+    closed = [call[1] for call in store.calls if call[0] == "close"]
+    assert closed and all(len(file) == 3 and file[2] == "open" for file in closed)
+
+    def fail(*_):
+        raise Boom("full")
+
+    store.write = fail
+    with pytest.raises(libdcp.CallbackError):
+        libdcp.save(tree, store)
+    aborted = [call[1] for call in store.calls if call[0] == "abort"]
+    assert aborted and all(len(file) == 2 and file[1] == "new" for file in aborted)
+
+
+def test_details_of_ones_own_errors_come_out(tree):
+    store = DictStorage()
+    libdcp.save(tree, store)
+
+    def corrupt(*_):
+        raise libdcp.CorruptError("short object", details={"object": "a/b", "part": "3"})
+
+    store.read = corrupt
+    with pytest.raises(libdcp.CorruptError) as caught:
+        libdcp.load(store)
+    assert caught.value.details["object"] == "a/b" and caught.value.details["part"] == "3"
+
+
 def test_statuses_of_ones_own(tree):
     store = DictStorage()
     libdcp.save(tree, store)
