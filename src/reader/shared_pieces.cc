@@ -58,7 +58,7 @@ SharedPieces::KeyWords SharedPieces::Words(const SharedPieceKey& key) {
 
 bool SharedPieces::Has(const Slot& slot, const KeyWords& key) {
   for (size_t i = 0; i < kKeyWords; ++i) {
-    if (slot.key[i].load(std::memory_order_relaxed) != key[i]) return false;
+    if (slot.key[i].load(std::memory_order_seq_cst) != key[i]) return false;
   }
   return true;
 }
@@ -152,9 +152,9 @@ SharedPieces::Taken SharedPieces::Claim(const KeyWords& key, bool hurry) {
                                          std::memory_order_relaxed)) {
     return {};
   }
-  for (size_t i = 0; i < kKeyWords; ++i) slot.key[i].store(key[i], std::memory_order_relaxed);
-  // Of two that begin to fill slots with the same at once, one or both see it.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // One order of all stores and loads of keys: of two that begin to fill slots with the same at
+  // once, one or both see it.
+  for (size_t i = 0; i < kKeyWords; ++i) slot.key[i].store(key[i], std::memory_order_seq_cst);
   const Taken twin = Find(key, best);
   if (twin.state == State::kNone) return {State::kMine, best};
   Abandon(best);
