@@ -305,15 +305,43 @@ static int32_t torch_dtype(PyObject* dtype) {
   return code;
 }
 
-static int attribute_is_true(PyObject* object, const char* name) {
-  PyObject* value = PyObject_GetAttrString(object, name);
-  int truth = value != NULL ? PyObject_IsTrue(value) : -1;
-  Py_XDECREF(value);
-  return truth;
+/* What is asked of every torch tensor, interned once: twenty thousand of them are asked in one
+ * save. */
+enum tensor_word {
+  kRequiresGrad,
+  kIsCpu,
+  kLayout,
+  kIsQuantized,
+  kIsConj,
+  kIsNeg,
+  kDtype,
+  kShape,
+  kStride,
+  kDataPtr,
+  kTensorWords
+};
+static PyObject* tensor_words[kTensorWords];
+
+int pydcp_encode_ready(void) {
+  static const char* const kSpelled[kTensorWords] = {
+      "requires_grad", "is_cpu", "layout", "is_quantized", "is_conj",
+      "is_neg",        "dtype",  "shape",  "stride",       "data_ptr"};
+  for (int i = 0; i < kTensorWords; i++) {
+    if (tensor_words[i] == NULL) tensor_words[i] = PyUnicode_InternFromString(kSpelled[i]);
+    if (tensor_words[i] == NULL) return -1;
+  }
+  return 0;
 }
 
-static int method_is_true(PyObject* object, const char* name) {
-  PyObject* value = PyObject_CallMethod(object, name, NULL);
+static PyObject* say(PyObject* tensor, enum tensor_word word) {
+  return PyObject_GetAttr(tensor, tensor_words[word]);
+}
+
+static PyObject* call(PyObject* tensor, enum tensor_word word) {
+  return PyObject_VectorcallMethod(tensor_words[word], &tensor, 1, NULL);
+}
+
+static int is_true(PyObject* value) {
   int truth = value != NULL ? PyObject_IsTrue(value) : -1;
   Py_XDECREF(value);
   return truth;
@@ -321,34 +349,66 @@ static int method_is_true(PyObject* object, const char* name) {
 
 /* 0 for a plain strided tensor; -1 with TypeError for sparse and quantized ones. */
 static int refuse_layout(PyObject* tensor) {
-  PyObject* layout = PyObject_GetAttrString(tensor, "layout");
+  /* torch has one object a layout, for ever. */
+  static PyObject* strided = NULL;
+  PyObject* layout = say(tensor, kLayout);
+  if (layout != NULL && layout == strided) {
+    Py_DECREF(layout);
+    return 0;
+  }
   PyObject* text = layout != NULL ? PyObject_Str(layout) : NULL;
-  int quantized = text != NULL ? attribute_is_true(tensor, "is_quantized") : -1;
   int result = -1;
-  if (quantized > 0) {
-    PyErr_SetString(PyExc_TypeError,
-                    "a quantized tensor cannot be stored as plain elements; convert it with "
-                    ".dequantize() or .int_repr() first");
-  } else if (quantized == 0 && PyUnicode_CompareWithASCIIString(text, "torch.strided") != 0) {
+  if (text != NULL && PyUnicode_CompareWithASCIIString(text, "torch.strided") != 0) {
     PyErr_Format(
         PyExc_TypeError,
         "a %U tensor cannot be stored as plain elements; convert it with .to_dense() first", text);
-  } else if (quantized == 0) {
+  } else if (text != NULL) {
     result = 0;
+    Py_INCREF(layout);
+    Py_XSETREF(strided, layout);
   }
   Py_XDECREF(layout);
   Py_XDECREF(text);
   return result;
 }
 
+/* 0 when the dtype has no number: with what the exception is to say. */
+static int32_t dtype_of(PyObject* tensor) {
+  PyObject* dtype = say(tensor, kDtype);
+  int32_t code = dtype != NULL ? torch_dtype(dtype) : 0;
+  Py_XDECREF(dtype);
+  if (code != 0) return code;
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  int quantized = is_true(say(tensor, kIsQuantized));
+  if (quantized > 0) {
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    PyErr_SetString(PyExc_TypeError,
+                    "a quantized tensor cannot be stored as plain elements; convert it with "
+                    ".dequantize() or .int_repr() first");
+    return 0;
+  }
+  PyErr_Restore(type, value, traceback);
+  return 0;
+}
+
+/* The tensor's sizes or strides. How many, or -1 with an exception. */
+static int sizes_of(PyObject* sequence, int64_t* sizes) {
+  int count = sequence != NULL ? pydcp_sizes_in(sequence, sizes, kMaxDims, "the tensor") : -1;
+  Py_XDECREF(sequence);
+  return count;
+}
+
 /* A torch tensor by what it says of itself; torch is not imported. 0, or -1 with an exception. */
 static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, int64_t* shape,
                           int64_t* strides) {
   PyObject* tensor = *held;
-  static const char* const kLazyBits[2][2] = {{"is_conj", "resolve_conj"},
-                                              {"is_neg", "resolve_neg"}};
-  int grad = attribute_is_true(tensor, "requires_grad");
-  int cpu = attribute_is_true(tensor, "is_cpu");
+  static const enum tensor_word kLazyBits[2] = {kIsConj, kIsNeg};
+  static const char* const kResolve[2] = {"resolve_conj", "resolve_neg"};
+  int grad = is_true(say(tensor, kRequiresGrad));
+  int cpu = grad < 0 ? -1 : is_true(say(tensor, kIsCpu));
   if (grad < 0 || cpu < 0) return -1;
   if (!cpu) {
     PyObject* device = PyObject_GetAttrString(tensor, "device");
@@ -362,8 +422,10 @@ static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, in
     return -1;
   }
   if (refuse_layout(tensor) != 0) return -1;
+  int32_t code = dtype_of(tensor);
+  if (code == 0) return -1;
   for (int i = 0; i < 2; i++) {
-    int lazy = method_is_true(tensor, kLazyBits[i][0]);
+    int lazy = is_true(call(tensor, kLazyBits[i]));
     if (lazy < 0) return -1;
     if (lazy && target) {
       PyErr_SetString(PyExc_ValueError,
@@ -372,48 +434,42 @@ static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, in
     }
     if (lazy) {
       PyObject* plain = PyObject_CallMethod(tensor, "detach", NULL);
-      PyObject* resolved = plain != NULL ? PyObject_CallMethod(plain, kLazyBits[i][1], NULL) : NULL;
+      PyObject* resolved = plain != NULL ? PyObject_CallMethod(plain, kResolve[i], NULL) : NULL;
       Py_XDECREF(plain);
       if (resolved == NULL) return -1;
       Py_SETREF(*held, resolved);
       tensor = resolved;
     }
   }
-  PyObject* dtype = PyObject_GetAttrString(tensor, "dtype");
-  int32_t code = dtype != NULL ? torch_dtype(dtype) : 0;
-  Py_XDECREF(dtype);
-  if (code == 0) return -1;
-  PyObject* sizes = PyObject_GetAttrString(tensor, "shape");
-  PyObject* steps = sizes != NULL ? PyObject_CallMethod(tensor, "stride", NULL) : NULL;
-  PyObject* pointer = steps != NULL ? PyObject_CallMethod(tensor, "data_ptr", NULL) : NULL;
-  int result = -1;
-  if (pointer != NULL) {
-    memset(view, 0, sizeof *view);
-    view->struct_size = sizeof *view;
-    view->dtype = code;
-    view->device_type = 1;
-    view->flags = grad ? DCP_TENSOR_REQUIRES_GRAD : 0;
-    view->data = PyLong_AsVoidPtr(pointer);
-    view->ndim = pydcp_sizes_in(sizes, shape, kMaxDims, "the tensor");
-    int stride_count = view->ndim < 0 ? -1 : pydcp_sizes_in(steps, strides, kMaxDims, "the tensor");
-    view->shape = shape;
-    view->strides = strides;
-    if (!PyErr_Occurred() && stride_count == view->ndim) {
-      int empty = 0;
-      for (int d = 0; d < view->ndim; d++) {
-        if (shape[d] == 0) empty = 1;
-      }
-      if (view->data == NULL && !empty) {
-        PyErr_SetString(PyExc_ValueError, "the tensor has no memory of its own");
-      } else {
-        result = 0;
-      }
-    }
+  memset(view, 0, sizeof *view);
+  view->struct_size = sizeof *view;
+  view->dtype = code;
+  view->device_type = 1;
+  view->flags = grad ? DCP_TENSOR_REQUIRES_GRAD : 0;
+  view->shape = shape;
+  view->strides = strides;
+  view->ndim = sizes_of(say(tensor, kShape), shape);
+  if (view->ndim < 0) return -1;
+  int steps = sizes_of(call(tensor, kStride), strides);
+  if (steps < 0) return -1;
+  if (steps != view->ndim) {
+    PyErr_Format(PyExc_ValueError, "the tensor says %d sizes and %d strides", view->ndim, steps);
+    return -1;
   }
-  Py_XDECREF(sizes);
-  Py_XDECREF(steps);
-  Py_XDECREF(pointer);
-  return result;
+  PyObject* pointer = call(tensor, kDataPtr);
+  if (pointer == NULL) return -1;
+  view->data = PyLong_AsVoidPtr(pointer);
+  Py_DECREF(pointer);
+  if (PyErr_Occurred()) return -1;
+  int empty = 0;
+  for (int d = 0; d < view->ndim; d++) {
+    if (shape[d] == 0) empty = 1;
+  }
+  if (view->data == NULL && !empty) {
+    PyErr_SetString(PyExc_ValueError, "the tensor has no memory of its own");
+    return -1;
+  }
+  return 0;
 }
 
 FLAT static dcp_value* encode_torch(encoder* e, PyObject* tensor, const place* at) {

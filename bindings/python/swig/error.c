@@ -23,7 +23,7 @@ PyObject* pydcp_configure(PyObject* hooks) {
     PyErr_SetString(PyExc_TypeError, "libdcp: hooks are a dict");
     return NULL;
   }
-  if (pydcp_memory_ready() != 0) return NULL;
+  if (pydcp_memory_ready() != 0 || pydcp_encode_ready() != 0) return NULL;
   if (take_hook(hooks, "error_class", &pydcp.error_class) != 0 ||
       take_hook(hooks, "make_error", &pydcp.make_error) != 0 ||
       take_hook(hooks, "classify", &pydcp.classify) != 0 ||

@@ -84,6 +84,8 @@ dcp_status pydcp_exiting(dcp_error** error);
 
 /* Makes the types of memory.c ready. 0, or -1 with an exception. */
 int pydcp_memory_ready(void);
+/* 0, or -1 with an exception. What reads torch tensors is ready after it. */
+int pydcp_encode_ready(void);
 /* A bytes-like object over a tensor's memory; `tensor` is [taken]. */
 PyObject* pydcp_memory_of_tensor(dcp_tensor* tensor, void* data, size_t size, int read_only);
 /* A memoryview of someone else's bytes, for one callback. *loan has to be given back with
