@@ -196,3 +196,22 @@ def test_opaque_objects_keep_their_bytes(tmp_path):
             args.unpickle()
     libdcp.copy(tmp_path / "stock", tmp_path / "copy")
     assert stock_load(state, tmp_path / "copy")["args"] == argparse.Namespace(lr=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (
+            lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8),
+            TypeError,
+            r"^a quantized tensor .*dequantize",
+        ),
+        (lambda: torch.eye(3).to_sparse(), TypeError, r"^a torch\.sparse_coo tensor .*to_dense"),
+        (lambda: torch.ones(3, device="meta"), ValueError, r"device 'meta'.*\.cpu\(\)"),
+    ],
+)
+def test_tensors_without_plain_elements_are_refused(make, error, says):
+    tensor = make()
+    with pytest.raises(error, match=says) as caught:
+        libdcp.save({"a": {"b": tensor}}, libdcp.MemoryStorage())
+    assert "a.b" in "".join(caught.value.__notes__)

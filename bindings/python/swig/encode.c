@@ -311,7 +311,6 @@ enum tensor_word {
   kRequiresGrad,
   kIsCpu,
   kLayout,
-  kIsQuantized,
   kIsConj,
   kIsNeg,
   kDtype,
@@ -323,9 +322,9 @@ enum tensor_word {
 static PyObject* tensor_words[kTensorWords];
 
 int pydcp_encode_ready(void) {
-  static const char* const kSpelled[kTensorWords] = {
-      "requires_grad", "is_cpu", "layout", "is_quantized", "is_conj",
-      "is_neg",        "dtype",  "shape",  "stride",       "data_ptr"};
+  static const char* const kSpelled[kTensorWords] = {"requires_grad", "is_cpu", "layout",
+                                                     "is_conj",       "is_neg", "dtype",
+                                                     "shape",         "stride", "data_ptr"};
   for (int i = 0; i < kTensorWords; i++) {
     if (tensor_words[i] == NULL) tensor_words[i] = PyUnicode_InternFromString(kSpelled[i]);
     if (tensor_words[i] == NULL) return -1;
@@ -372,25 +371,16 @@ static int refuse_layout(PyObject* tensor) {
   return result;
 }
 
-/* 0 when the dtype has no number: with what the exception is to say. */
+/* The number of the tensor's dtype; 0 with an exception where it has none, or is a quantized one.
+ */
 static int32_t dtype_of(PyObject* tensor) {
   PyObject* dtype = say(tensor, kDtype);
   int32_t code = dtype != NULL ? torch_dtype(dtype) : 0;
   Py_XDECREF(dtype);
-  if (code != 0) return code;
-  PyObject *type, *value, *traceback;
-  PyErr_Fetch(&type, &value, &traceback);
-  int quantized = is_true(say(tensor, kIsQuantized));
-  if (quantized > 0) {
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    PyErr_SetString(PyExc_TypeError,
-                    "a quantized tensor cannot be stored as plain elements; convert it with "
-                    ".dequantize() or .int_repr() first");
-    return 0;
-  }
-  PyErr_Restore(type, value, traceback);
+  if (code < DCP_QINT8 || code > DCP_QUINT2X4) return code;
+  PyErr_SetString(PyExc_TypeError,
+                  "a quantized tensor cannot be stored as plain elements; convert it with "
+                  ".dequantize() or .int_repr() first");
   return 0;
 }
 
