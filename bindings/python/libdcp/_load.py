@@ -113,6 +113,54 @@ def load_into(
     storage_reader: reads it, in place of ``where``.
     checkpoint_id: what the storage reader is reset with.
     """
+    report, objects, target = load_state(
+        tree,
+        where,
+        partial=partial,
+        cast=cast,
+        verify=verify,
+        flatten=flatten,
+        timeout=timeout,
+        communicator=communicator,
+        coordinator=coordinator,
+        planner=planner,
+        storage_reader=storage_reader,
+        checkpoint_id=checkpoint_id,
+        transforms=transforms,
+        progress=progress,
+        context=context,
+    )
+    for name, path, value in objects:
+        _set(target, path if flatten else (path[0] if path else name,), value)
+    if target is not tree:
+        for key, value in tree.items():
+            if is_stateful(value):
+                value.load_state_dict(target[key])
+            elif value is not target[key]:
+                tree[key] = target[key]  # type: ignore[index]
+    return report
+
+
+def load_state(
+    tree: Mapping[Any, Any],
+    where: Where | None,
+    *,
+    partial: bool,
+    cast: bool,
+    verify: bool,
+    flatten: bool,
+    timeout: float | None,
+    communicator: Communicator | None,
+    coordinator: int,
+    planner: LoadPlanner | None,
+    storage_reader: StorageReader | None,
+    checkpoint_id: str | None,
+    transforms: Iterable[TransformLike],
+    progress: ProgressCallback | None,
+    context: Context | None,
+) -> tuple[LoadReport, list[tuple[str, tuple[str | int, ...], Any]], Mapping[Any, Any]]:
+    """Fills the arrays. What else was asked for comes back as (name, path, value), with the tree that
+    the paths are for: top-level objects replaced by what their state_dict() gave."""
     context, _ = context_for(context, progress, transforms)
     reader = native_storage_reader(storage_reader, where)
     storage = native_storage(where) if reader is None else None
@@ -142,15 +190,7 @@ def load_into(
         lambda: raw.dcp_cancel_request(cancel),
     )
     *fields, objects = raw.pydcp_load_report(report)
-    for name, path, value in objects:
-        _set(target, path if flatten else (path[0] if path else name,), value)
-    if target is not tree:
-        for key, value in tree.items():
-            if is_stateful(value):
-                value.load_state_dict(target[key])
-            elif value is not target[key]:
-                tree[key] = target[key]  # type: ignore[index]
-    return LoadReport(*fields)
+    return LoadReport(*fields), objects, target
 
 
 def _step(node: Any, step: str | int) -> Any:

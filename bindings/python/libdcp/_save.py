@@ -77,8 +77,14 @@ def _location(storage: Any, writer: StorageWriter | None) -> str:
     return str(raw.dcp_storage_location(storage) if writer is None else writer.location())
 
 
+class PlainTree(dict):  # type: ignore[type-arg]
+    """A tree whose top level is known to have no objects that offer a state_dict()."""
+
+
 def plain(tree: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Top-level values that offer a state_dict() (modules, optimizers) replaced by it."""
+    if type(tree) is PlainTree:
+        return tree
     if not isinstance(tree, Mapping):
         raise TypeError(f"a state dict is a mapping, not {type(tree).__name__}")
     if any(is_stateful(value) for value in tree.values()):
