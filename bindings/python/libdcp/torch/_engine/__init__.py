@@ -1,0 +1,1 @@
+"""Between torch's objects and the engine's."""
