@@ -101,6 +101,8 @@ if [ -x "$TORCH" ]; then
   stage "ctest libdcp_torch" "$CTEST" run_ctest release -L '^torch$'
   stage "live exchange with torch 2.15" "$PYTEST" \
     "${SIGNALS[@]}" "PYTHONPATH=$ROOT/build/release/python" "$TORCH" -m pytest -q -p no:cacheprovider tests/exchange
+  stage "libdcp.torch with torch 2.15" "$PYTEST" \
+    "${SIGNALS[@]}" "PYTHONPATH=$ROOT/build/release/python" "$TORCH" -m pytest -q -p no:cacheprovider tests/drop_in
 else
   summary+=("libdcp_torch, live exchange with torch 2.15: NOT RUN, they need Python 3.11 or later")
 fi
