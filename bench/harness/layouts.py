@@ -96,6 +96,17 @@ def many(count: int, tensor_bytes: int) -> list[Tensor]:
     ]
 
 
+def many_matrices(count: int, tensor_bytes: int, ranks: int) -> list[Tensor]:
+    """As many(), of matrices whose rows and columns divide by `ranks`."""
+    rows = ranks
+    while rows * rows * 4 < tensor_bytes:
+        rows *= 2
+    columns = max(tensor_bytes // (4 * rows * ranks), 1) * ranks
+    return [
+        dataclasses.replace(tensor, shape=(rows, columns)) for tensor in many(count, tensor_bytes)
+    ]
+
+
 MATRICES, MATRIX_COLUMNS = 200, 1024
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import time
 
 
@@ -33,6 +35,25 @@ def _forget_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+def descendants_cpu() -> float:
+    """CPU seconds of the processes that this one started, and those that they did."""
+    parents, seconds = {}, {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        pid = int(stat.parent.name)
+        parents[pid] = int(fields[1])
+        seconds[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    found: set[int] = set()
+    more = {os.getpid()}
+    while more:
+        more = {pid for pid, parent in parents.items() if parent in more} - found
+        found |= more
+    return sum(seconds[pid] for pid in found)
 
 
 class Measure:

@@ -14,12 +14,11 @@ from typing import Any, Callable, Generator
 
 from .measure import Measure
 
-Work = Generator[None, None, None]
+Work = Generator[None, None, Any]
 
 
 class Ranks:
-    """Forks `size` ranks of this process. `work()` is a generator as in harness.worker, that tells
-    nothing."""
+    """Forks `size` ranks of this process. `work()` is a generator as in harness.worker."""
 
     def __init__(self, size: int, work: Callable[[], Work]) -> None:
         self._scratch = tempfile.TemporaryDirectory()
@@ -66,8 +65,12 @@ def _live(
         next(running)
         cost: dict[str, Any] = dict(measured.stop())
         pipe.send(cost)
-        next(running, None)
-        pipe.send("checked")
+        facts = None
+        try:
+            next(running)
+        except StopIteration as end:
+            facts = end.value
+        pipe.send(facts)
         _leave()
         status = 0
     except BaseException:
@@ -83,6 +86,7 @@ def _join(rank: int, size: int, port: pathlib.Path) -> None:
 
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
     if rank == 0:
         store = dist.TCPStore("127.0.0.1", 0, size, True, wait_for_workers=False)
         port.with_suffix(".new").write_text(str(store.port))
@@ -102,19 +106,25 @@ def _leave() -> None:
     dist.barrier()
 
 
-def together(ranks: Ranks) -> Any:
-    """A worker's work, done by all. CPU time and extra memory are the sums."""
+def together(
+    ranks: Ranks, combined: Callable[[list[Any]], dict[str, Any]] = lambda facts: {}
+) -> Any:
+    """A worker's work, done by all. CPU time and extra memory are the sums, unless `combined` says
+    otherwise, which makes the facts of all out of each rank's."""
     ranks.hear()
     yield
     ranks.go()
     costs = ranks.hear()
     yield
-    ranks.hear()
+    facts = ranks.hear()
     ranks.end()
-    summed = {
+    slowest = max(cost["wall_s"] for cost in costs)
+    return {**summed(costs), "slowest_rank_s": slowest, **combined(facts)}
+
+
+def summed(costs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         name: sum(cost[name] for cost in costs)
         for name in ("cpu_s", "extra_bytes", "disk_read_bytes")
         if all(name in cost for cost in costs)
     }
-    slowest = max(cost["wall_s"] for cost in costs)
-    return {**summed, "slowest_rank_s": slowest}

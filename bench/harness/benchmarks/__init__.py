@@ -6,7 +6,7 @@ from typing import Callable
 
 from ..report import Report
 from ..session import Session
-from . import b1, b2, b3, b4, b4m, b5, b5r, b6, b7, b8, b9, b10, b12, b13
+from . import b1, b2, b3, b4, b4m, b5, b5r, b6, b7, b8, b9, b10, b11, b12, b13, b15
 
 # In the order they are run: those that share measurements beside each other.
 BENCHMARKS: dict[str, Callable[[Session], Report]] = {
@@ -22,6 +22,8 @@ BENCHMARKS: dict[str, Callable[[Session], Report]] = {
     "B8": b8.run,
     "B9": b9.run,
     "B10": b10.run,
+    "B11": b11.run,
     "B12": b12.run,
     "B13": b13.run,
+    "B15": b15.run,
 }

@@ -1,4 +1,4 @@
-"""libdcp and torch.distributed.checkpoint on the ranks of a Gloo job, from DTensors."""
+"""libdcp, libdcp.torch and torch.distributed.checkpoint on the ranks of a Gloo job, from DTensors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import libdcp
 import libdcp.torch
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
+import torch.distributed.checkpoint
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from ..rank_processes import Ranks, Work, together
-from . import WARM_UP, sync_folder
+from . import WARM_UP
+from .calls import Calls
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
@@ -95,18 +96,31 @@ class Libdcp:
             raise AssertionError(f"{report.bytes_unverified} bytes were loaded unchecked")
 
 
-class Dcp:
-    def __init__(self, job: Any) -> None:
+class Trainer:
+    """The same calls of either module."""
+
+    def __init__(self, job: Any, calls: Calls) -> None:
+        self._calls = calls
         self._threads = job.option("threads", 1)
 
     def save(self, tree: dict[str, DTensor], folder: pathlib.Path) -> None:
-        writer = dcp.FileSystemWriter(folder, thread_count=self._threads, sync_files=True)
-        dcp.save(tree, storage_writer=writer)
+        self._calls.write(tree, folder, self._threads)
         if dist.get_rank() == 0:
-            sync_folder(folder)
+            self._calls.finish(folder)
 
     def load(self, tree: dict[str, DTensor], folder: pathlib.Path) -> None:
-        dcp.load(tree, storage_reader=dcp.FileSystemReader(folder))
+        self._calls.load(tree, folder)
+
+
+CALLS = {
+    "dcp": Calls(torch.distributed.checkpoint, syncs=False),
+    "libdcp_torch": Calls(libdcp.torch, syncs=True),
+}
+
+
+def _library(job: Any) -> Any:
+    by = job.option("by")
+    return Libdcp(job) if by == "libdcp" else Trainer(job, CALLS[by])
 
 
 def _use_once(library: Any, scratch: pathlib.Path) -> None:
@@ -118,12 +132,13 @@ def _use_once(library: Any, scratch: pathlib.Path) -> None:
 
 
 def _work(job: Any, what: str, filled: bool) -> Any:
-    """Options: by ("libdcp", "dcp"), ranks, dim, threads, verified (every byte is checked)."""
+    """Options: by ("libdcp", "libdcp_torch", "dcp"), ranks, dim, threads, verified (every byte is
+    checked)."""
     scratch = job.folder.parent / f"{job.folder.name}.warm-up"
     into_dim = job.option("dim", 0)
 
     def rank_work() -> Work:
-        library = {"libdcp": Libdcp, "dcp": Dcp}[job.option("by")](job)
+        library = _library(job)
         _use_once(library, scratch)
         state = State(job, into_dim)
         state = state.filled() if filled else state.overwritten()
