@@ -94,6 +94,7 @@ def _subject(session: Session, case: Case, way: Way, by: str) -> Subject:
                     what = f"{case.title}, {way.title}, {when}"
                     saved = folder / name
                     session.once(what, lambda: session.verify_by_stock(saved, case.layout, what))
+            sample.wall_s = sample.facts[LATER]["wall_s"]
             return sample
         finally:
             files.remove(folder)
