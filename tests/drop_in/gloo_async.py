@@ -28,13 +28,15 @@ def whole(step):
 def state(mesh, step):
     return {
         "sharded": distribute_tensor(whole(step), mesh, [Shard(0)], src_data_rank=None),
+        "columns": distribute_tensor(whole(step + 1), mesh, [Shard(1)], src_data_rank=None),
         "own": {f"rank{dist.get_rank()}": torch.full((5,), float(step))},
         "step": step,
     }
 
 
 def spoil(saved):
-    saved["sharded"].to_local().fill_(-1)
+    for name in ("sharded", "columns"):
+        saved[name].to_local().fill_(-1)
     for tensor in saved["own"].values():
         tensor.fill_(-1)
 
@@ -43,6 +45,7 @@ def check(mesh, path, step):
     loaded = state(mesh, -7)
     dcp.load(loaded, checkpoint_id=path)
     assert torch.equal(loaded["sharded"].full_tensor(), whole(step))
+    assert torch.equal(loaded["columns"].full_tensor(), whole(step + 1))
     assert torch.equal(loaded["own"][f"rank{dist.get_rank()}"], torch.full((5,), float(step)))
     assert loaded["step"] == step
 

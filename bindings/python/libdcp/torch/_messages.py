@@ -17,6 +17,7 @@ import socket
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ._engine.metadata import _INFO_ONLY
 from ._staging_memory import Region, StagingMemory, region_of
@@ -151,6 +152,21 @@ class _Pickler(pickle.Pickler):
         if type(obj) is torch.Tensor or type(obj) is torch.nn.Parameter:
             return self._packed.place(obj)
         return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        """DTensors and their kin by the tensors that they are made of. What torch does depends on where
+        those begin in their storages."""
+        if isinstance(obj, torch.Tensor) and is_traceable_wrapper_subclass(obj):
+            names, context = obj.__tensor_flatten__()
+            inner = {name: getattr(obj, name) for name in names}
+            return _unflattened, (type(obj), inner, context, tuple(obj.size()), obj.stride())
+        return NotImplemented
+
+
+def _unflattened(
+    kind: Any, inner: dict[str, Any], context: Any, size: tuple[int, ...], stride: tuple[int, ...]
+) -> Any:
+    return kind.__tensor_unflatten__(inner, context, torch.Size(size), stride)
 
 
 class _Unpickler(pickle.Unpickler):
