@@ -272,6 +272,35 @@ def overwritten(folder):
         dist.barrier()
 
 
+def hugging_face(folder):
+    """Safetensors of several ranks, by PyTorch's own storages: through either's save and load."""
+    folder, mesh, loads = pathlib.Path(folder), flat_mesh(), 0
+
+    def layers(filled, turn):
+        place = Distributed(filled)
+        return {f"layers.{i}.w": place(whole(f"w{i}", 10, 4), mesh, [Shard((i + turn) % 2)]) for i in range(4)}
+
+    for by, module in (("ours", ours), ("stock", stock)):
+        where = folder / f"hf-{by}"
+        saved = layers(True, 0)
+        where.mkdir(exist_ok=True)
+        dist.barrier()
+        writer = module.HuggingFaceStorageWriter(
+            str(where), save_distributed=True, fqn_to_index_mapping={key: 1 + at % 2 for at, key in enumerate(saved)}
+        )
+        module.save(saved, storage_writer=writer)
+        dist.barrier()
+        for reader in (ours, stock):
+            for turn in (0, 1):
+                found = layers(False, turn)
+                reader.load(found, storage_reader=reader.HuggingFaceStorageReader(str(where)))
+                wrong = differences(found, layers(True, turn))
+                assert not wrong, (by, reader.__name__, turn, wrong)
+                loads += 1
+        dist.barrier()
+    print(f"loads {loads}")
+
+
 def resharded(folder):
     """Saved on all ranks, loaded by each smaller number, by sub-groups; and the other way round."""
     folder, size = pathlib.Path(folder), dist.get_world_size()

@@ -26,12 +26,20 @@ def test_every_case_both_ways(job, size, cases):
         assert f"loads {8 * cases} of {cases} cases" in text
 
 
-def test_without_collectives(job):
-    job(3, "no_collectives")
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_hugging_face_storages(job, size):
+    pytest.importorskip("safetensors")
+    assert all("loads 8" in text for text in job(size, "hugging_face"))
 
 
-def test_over_older_checkpoints(job):
-    job(2, "overwritten")
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_without_collectives(job, size):
+    job(size, "no_collectives")
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_over_older_checkpoints(job, size):
+    job(size, "overwritten")
 
 
 def test_other_numbers_of_ranks(job):
