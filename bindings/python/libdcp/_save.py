@@ -6,6 +6,7 @@ from typing import Any, Iterable, Mapping
 
 from . import dcp_raw as raw
 from ._communicator import Communicator, native_communicator
+from ._collection import uncollected
 from ._context import Context, context_for, milliseconds, set_handles
 from ._future import Future
 from ._plan_cache import PlanCache, native_plan_cache
@@ -130,7 +131,8 @@ def encoded(
     with this storage, and storage roles that refuse."""
     try:
         flat = plain(tree)
-        return flat, raw.pydcp_state_dict(flat, target), storage, None
+        with uncollected():
+            return flat, raw.pydcp_state_dict(flat, target), storage, None
     except Exception as error:
         if ranks is None:
             raise

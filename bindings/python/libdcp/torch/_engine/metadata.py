@@ -7,15 +7,13 @@ checkpoint names beyond it is an error, and none of its code runs.
 from __future__ import annotations
 
 import copyreg
-import gc
 import importlib
 import io
 import pathlib
 import pickle
 import struct
 import zlib
-from contextlib import contextmanager
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch.distributed.checkpoint.filesystem import _StorageInfo as StorageInfo
@@ -27,6 +25,7 @@ from torch.distributed.checkpoint.metadata import (
 )
 from torch.distributed.checkpoint.storage import WriteResult
 
+from ..._collection import uncollected
 from ..._errors import CorruptError, UnsupportedError
 from ..._plan import Metadata as EngineMetadata
 from .objects import VARIABLE, allowed
@@ -106,22 +105,9 @@ def _pickled(value: Any, table: Mapping[type, Callable[[Any], Any]], protocol: i
     out = io.BytesIO()
     pickler = pickle.Pickler(out, protocol)
     pickler.dispatch_table = {**copyreg.dispatch_table, **table}
-    with _uncollected():
+    with uncollected():
         pickler.dump(value)
     return out.getvalue()
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """While very many objects that all stay are made, looking for garbage among them again and again
-    costs more than making them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def pack(value: Any) -> bytes:
@@ -132,7 +118,7 @@ def pack(value: Any) -> bytes:
 def unpack(data: Any) -> Any:
     """What ``pack`` packed. Of ranks of this job only: it runs what the bytes name, as torch's own
     collectives of objects do."""
-    with _uncollected():
+    with uncollected():
         return pickle.loads(data)
 
 
@@ -237,7 +223,7 @@ def decode(data: Any, name: str = METADATA) -> Metadata:
             if length != len(data) or checksum != zlib.crc32(data):
                 raise CorruptError(f"{name} is damaged: its checksum differs", details={"file": name})
     try:
-        with _uncollected():
+        with uncollected():
             metadata = _Unpickler(io.BytesIO(data)).load()
     except (UnsupportedError, MemoryError):
         raise
