@@ -14,7 +14,10 @@ torch = pytest.importorskip("torch")
 from torch.distributed.checkpoint.staging import AsyncStager  # noqa: E402
 from torch.distributed.checkpoint.staging import DefaultStager as StockStager  # noqa: E402
 
+from libdcp.torch import _bulk_copy  # noqa: E402
 from libdcp.torch import _messages as messages  # noqa: E402
+from libdcp.torch._async_executor import Unshared  # noqa: E402
+from libdcp.torch._default_stagers import DefaultProcessStager  # noqa: E402
 from libdcp.torch._staging_memory import StagingMemory, region_of  # noqa: E402
 from libdcp.torch._state_dict_stager import StateDictStager  # noqa: E402
 from libdcp.torch.staging import BlockingAsyncStager, DefaultStager, StagingOptions  # noqa: E402
@@ -325,3 +328,46 @@ def test_files_are_closed():
         del stager, copies
     gc.collect()
     assert files() <= before
+
+
+def large():
+    return {"a": torch.arange(9 << 20), "nested": [{"b": torch.ones(3)}]}
+
+
+def test_a_first_large_state_dict_is_shared_later():
+    stager = DefaultProcessStager()
+    state = large()
+    staged = stager.stage(state)
+    assert isinstance(staged, Unshared)
+    assert stager.staged_bytes == (9 << 23) + 12
+    state["a"].fill_(-1)
+    shared = staged.share()
+    assert region_of(shared["a"].untyped_storage()) is not None
+    assert torch.equal(shared["a"], large()["a"]) and torch.equal(shared["nested"][0]["b"], torch.ones(3))
+    assert isinstance(stager.stage(large()), Unshared), "the memory is in use"
+    address = shared["a"].data_ptr()
+    del shared
+    again = stager.stage(large())
+    assert again["a"].data_ptr() == address
+    assert isinstance(DefaultProcessStager().stage({"a": torch.ones(5)}), dict)
+
+
+def test_large_copies_by_threads(monkeypatch):
+    monkeypatch.setattr(_bulk_copy, "_cores", lambda: 3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        sources = [
+            torch.arange(6 << 20),
+            torch.arange(4 << 20).view(2048, 2048).t(),
+            torch.ones(5),
+            torch.arange(3 << 20, dtype=torch.float64)[::2],
+        ]
+        copies = [torch.zeros_like(source) for source in sources]
+        _bulk_copy.copy_all(copies, sources, False)
+        for copied, source in zip(copies, sources):
+            assert torch.equal(copied, source)
+        with pytest.raises(RuntimeError):
+            _bulk_copy.copy_all([torch.zeros(8 << 20), torch.zeros(2)], [torch.ones(8 << 20), torch.ones(3)], False)
+    finally:
+        torch.set_num_threads(threads)

@@ -39,10 +39,10 @@ class Way:
 THREAD = Way("thread", "thread", False, {FIRST: ("huge", False), LATER: ("huge", False)})
 KEPT = Way(
     "thread, the caller keeps a stager", "thread", True,
-    {FIRST: ("small", False), LATER: ("small", True)},
+    {FIRST: ("huge", False), LATER: ("huge", True)},
 )  # fmt: skip
 PROCESS = Way(
-    "process", "process", False, {FIRST: ("shared", False), LATER: ("shared", True)}
+    "process", "process", False, {FIRST: ("huge", False), LATER: ("shared", True)}
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import os
 from concurrent.futures import Future
+from typing import Any
 
 import torch.distributed as dist
 from torch.distributed.checkpoint.metadata import STATE_DICT_TYPE
@@ -41,9 +42,24 @@ def described(
     return "the background save" if where is None else f"the background save into '{where}'"
 
 
+class Unshared:
+    """A state dict that is staged in memory of this process, on its way to another one."""
+
+    def __init__(self, state_dict: STATE_DICT_TYPE, stager: Any) -> None:
+        self._state_dict: STATE_DICT_TYPE | None = state_dict
+        self._stager = stager
+
+    def share(self) -> STATE_DICT_TYPE:
+        """The state dict in shared memory; once."""
+        state_dict, self._state_dict = self._state_dict, None
+        return self._stager.stage(state_dict)  # type: ignore[no-any-return]
+
+
 def staged(
-    staging_future_or_state_dict: STATE_DICT_TYPE | Future[STATE_DICT_TYPE],
+    staging_future_or_state_dict: STATE_DICT_TYPE | Future[STATE_DICT_TYPE] | Unshared,
 ) -> STATE_DICT_TYPE:
     if isinstance(staging_future_or_state_dict, Future):
         return staging_future_or_state_dict.result()
+    if isinstance(staging_future_or_state_dict, Unshared):
+        return staging_future_or_state_dict.share()
     return staging_future_or_state_dict

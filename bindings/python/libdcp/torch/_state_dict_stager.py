@@ -14,6 +14,7 @@ from typing import Any, Callable
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from ._bulk_copy import copy_all
 from ._staging_memory import ALIGNMENT, StagingMemory
 
 __all__ = ["StateDictStager"]
@@ -114,6 +115,10 @@ class StateDictStager:
                     gc.enable()
                 memory.end()
                 copier.forget(own_memo=memo is None)  # a cycle would keep the memory from being free
+
+    def is_ready(self) -> bool:
+        """Whether the next state dict finds memory of an earlier one."""
+        return not self._lock.locked() and self._memory.is_ready()
 
     def close(self) -> None:
         """Lets go of the memory that is kept."""
@@ -351,8 +356,7 @@ class _Tensors:
         return torch.empty(0, dtype=x.dtype).set_(copied, offset, x.size(), x.stride())
 
     def fill(self, non_blocking: bool) -> None:
-        if self._from:
-            torch._foreach_copy_(self._to, self._from, non_blocking=non_blocking)
+        copy_all(self._to, self._from, non_blocking)
 
 
 def _as_bytes(storage: Any, begin: int, nbytes: int, device: torch.device) -> torch.Tensor:

@@ -112,19 +112,6 @@ class DefaultStager(AsyncStager):
             self._staging_future.result()
 
 
-_defaults: dict[bool, DefaultStager] = {}
-
-
-def default_stager(shared: bool) -> DefaultStager:
-    """For saves that are given none. Its memory is kept from one to the next, at most that of the last
-    one; while a save still reads it, the next one gets other memory."""
-    found = _defaults.get(shared)
-    if found is None:
-        options = StagingOptions(False, shared, False, False)
-        found = _defaults.setdefault(shared, DefaultStager(options))
-    return found
-
-
 class BlockingAsyncStager(AsyncStager):
     """Copies a state dict while the caller waits.
 

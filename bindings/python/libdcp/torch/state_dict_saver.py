@@ -16,6 +16,7 @@ from ._async_executor import _AsyncCheckpointExecutor
 from ._async_process_executor import _ProcessBasedAsyncCheckpointExecutor
 from ._async_thread_executor import _ThreadBasedAsyncCheckpointExecutor
 from ._background import SaveFuture
+from ._default_stagers import default_process_stager, default_stager
 from ._engine import saving
 from ._engine.groups import group_of, is_distributed
 from ._engine.state import plain
@@ -23,7 +24,7 @@ from ._storage_utils import _storage_setup
 from .logger import _dcp_method_logger
 from .metadata import STATE_DICT_TYPE, Metadata
 from .planner import SavePlanner
-from .staging import AsyncStager, BlockingAsyncStager, default_stager
+from .staging import AsyncStager, BlockingAsyncStager
 from .storage import StorageWriter
 from .utils import _api_bc_check, _profile
 
@@ -191,8 +192,10 @@ def _staged_save(
     if stager is None:
         if writer is not None and isinstance(writer, AsyncStager):
             stager = writer
+        elif kind == AsyncCheckpointerType.PROCESS:
+            stager = default_process_stager()
         else:
-            stager = default_stager(shared=kind == AsyncCheckpointerType.PROCESS)
+            stager = default_stager()
     staged = stager.stage(plain(state_dict))
     uploaded = _executor(kind).execute_save(
         staged,
