@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from .. import files, layouts
+from .. import files, layouts, pages
 from ..alternate import Subject, alternate
 from ..claims import Claim, cost_against, faster, share_of_limit
 from ..layouts import Layout
@@ -74,6 +74,11 @@ def _cases(session: Session) -> list[Case]:
     ]
 
 
+def _ready(session: Session, case: Case) -> None:
+    session.settle()
+    pages.touch(2 * case.layout.nbytes)
+
+
 def _subject(session: Session, case: Case, way: Way, by: str) -> Subject:
     def run() -> Sample:
         folder = files.fresh(session.folder / "save" / by)
@@ -82,7 +87,7 @@ def _subject(session: Session, case: Case, way: Way, by: str) -> Subject:
                 "background",
                 "blocking",
                 folder,
-                session.settle,
+                lambda: _ready(session, case),
                 layout=str(case.layout.path),
                 ranks=case.ranks,
                 by=by,
@@ -103,8 +108,8 @@ def _subject(session: Session, case: Case, way: Way, by: str) -> Subject:
     return Subject(by, LABELS[by], "ours" if by == OURS else "peer", run)
 
 
-def _memcpy(session: Session, case: Case, pages: tuple[str, bool]) -> Subject:
-    kind, reused = pages
+def _memcpy(session: Session, case: Case, kind_and_use: tuple[str, bool]) -> Subject:
+    kind, reused = kind_and_use
     threads = os.cpu_count() or 1
     label = f"memcpy into {'reused' if reused else 'fresh'} {kind} pages, threads: {threads}"
 
@@ -113,17 +118,18 @@ def _memcpy(session: Session, case: Case, pages: tuple[str, bool]) -> Subject:
             "memcpy",
             "copy",
             session.folder,
+            lambda: _ready(session, case),
             layout=str(case.layout.path),
             pages=kind,
             reused=reused,
             threads=threads,
         )
 
-    return Subject(_memcpy_name(pages), label, "limit", run)
+    return Subject(_memcpy_name(kind_and_use), label, "limit", run)
 
 
-def _memcpy_name(pages: tuple[str, bool]) -> str:
-    return f"memcpy-{pages[0]}-{pages[1]}"
+def _memcpy_name(kind_and_use: tuple[str, bool]) -> str:
+    return f"memcpy-{kind_and_use[0]}-{kind_and_use[1]}"
 
 
 def _of(series: Series, when: str) -> Series:
@@ -135,8 +141,8 @@ def _measured(session: Session, case: Case, way: Way) -> list[Table]:
     session.need_space(2 * case.layout.nbytes)
     subjects = [_subject(session, case, way, by) for by in (OURS, STOCK)]
     if case.limited:
-        for pages in dict.fromkeys(way.pages.values()):
-            subjects.append(_memcpy(session, case, pages))
+        for kind_and_use in dict.fromkeys(way.pages.values()):
+            subjects.append(_memcpy(session, case, kind_and_use))
     table = alternate(session, f"B11 {case.title}, {way.title}", subjects)
     return [_told(table, case, way, when) for when in TIMES]
 

@@ -74,6 +74,7 @@ def _blocking(job: Any) -> Any:
         saver = Saver(job)
         saver.used_once(scratch)
         state = Whole(job) if dist.get_world_size() == 1 else State(job, 0)
+        state.filled()
         costs = {}
         yield
         for name in SAVES:
