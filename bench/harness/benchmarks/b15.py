@@ -72,7 +72,9 @@ def _run(
         files.remove(folder.parent / f"{folder.name}.warm-up")
 
 
-def _claims(case: Case, ours: Series, stock: Series, cpu: Series, at_least: int | None) -> list[Claim]:
+def _claims(
+    case: Case, ours: Series, stock: Series, cpu: Series, at_least: int | None
+) -> list[Claim]:
     claims = [
         faster(ours, stock, at_least=MANY_AT_LEAST if case.many else at_least),
         cost_against(ours, cpu, "cpu_s", "the CPU time"),

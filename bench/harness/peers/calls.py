@@ -1,5 +1,5 @@
-"""What a trainer writes, whichever module `dcp` is: torch.distributed.checkpoint, or libdcp.torch in
-its place."""
+"""What a trainer writes, whichever module `dcp` is: torch.distributed.checkpoint, or libdcp.torch
+in its place."""
 
 from __future__ import annotations
 
