@@ -414,16 +414,14 @@ def test_ctrl_c_in_a_blocking_save(tmp_path):
     dcp.save({"a": torch.ones(3)}, checkpoint_id=tmp_path / "c")
     job = run(
         """
-        import sys, torch, libdcp.torch as dcp
-        from libdcp import ProgressEvent
+        import sys, threading, torch, libdcp.torch as dcp
         state = {f"t{i}": torch.zeros(1_000_000) for i in range(50)}
-        told = []
+        told, interrupted = [], threading.Event()
         def progress(event):
             if not told:
                 told.append(event)
                 print("saving", flush=True)
-                import time
-                time.sleep(5)  # the signal comes before that
+                interrupted.wait(60)
         dcp.set_progress(progress)
         try:
             dcp.save(state, checkpoint_id=sys.argv[1])
@@ -431,6 +429,7 @@ def test_ctrl_c_in_a_blocking_save(tmp_path):
             print("interrupted", flush=True)
         else:
             print("saved", flush=True)
+        interrupted.set()
         dcp.set_progress(None)
         dcp.save({"b": torch.ones(2)}, checkpoint_id=sys.argv[1] + "-later")
         """,
