@@ -1,12 +1,16 @@
 """Jobs of a few processes that talk by Gloo, one machine.
 
 gloo_job.py <folder> <rank> <world size> <module> <function> [argument ...]   is one of them
+gloo_job.py --fork <folder> <world size> <module> <function> [argument ...]   imports once, and forks all;
+    prints the numbers of those that failed, as JSON
 """
 
 import datetime
 import importlib
+import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -14,11 +18,15 @@ import time
 HERE = pathlib.Path(__file__).parent
 
 
+def one_threaded():
+    return {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+
+
 def start(folder, size, module, function, *arguments):
     """The processes, by rank: each calls function(*arguments) of tests/exchange/<module>.py."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    environment = one_threaded()
     return [
         subprocess.Popen(
             [sys.executable, __file__, str(folder), str(rank), str(size), module, function, *map(str, arguments)],
@@ -40,8 +48,54 @@ def finish(processes, timeout=300):
     return texts
 
 
-def run(folder, size, module, function, *arguments):
-    return finish(start(folder, size, module, function, *arguments))
+def run(folder, size, module, function, *arguments, timeout=300):
+    """What each rank has printed; an AssertionError when one has failed. The ranks are forked from a
+    process that has imported what they need."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    launcher = subprocess.Popen(
+        [sys.executable, __file__, "--fork", str(folder), str(size), module, function, *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=one_threaded(), start_new_session=True)
+    try:
+        said = launcher.communicate(timeout=timeout)[0]
+    finally:
+        try:
+            os.killpg(launcher.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        launcher.wait()
+    texts = [path.read_text() if path.exists() else "" for path in (output_of(folder, rank) for rank in range(size))]
+    assert launcher.returncode == 0, f"the ranks were not started:\n{said}"
+    failed = json.loads(said.splitlines()[-1])
+    assert not failed, f"ranks {failed} failed:\n" + "\n".join(texts[rank] for rank in failed)
+    return texts
+
+
+def output_of(folder, rank):
+    return pathlib.Path(folder) / f"rank{rank}.txt"
+
+
+def fork(folder, size, module, function, *arguments):
+    """In each forked rank this returns when its work is done, and the process ends as any other."""
+    import libdcp  # noqa: F401  as in main
+    import torch.distributed.checkpoint  # noqa: F401
+    import torch.distributed.fsdp  # noqa: F401
+    import torch.distributed.tensor  # noqa: F401
+
+    sys.path.insert(0, str(HERE))
+    importlib.import_module(module)
+    children = []
+    for rank in range(int(size)):
+        child = os.fork()
+        if child == 0:
+            output = os.open(output_of(folder, rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
+            return main(folder, rank, size, module, function, *arguments)
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    print(json.dumps([rank for rank, status in enumerate(statuses) if status != 0]), flush=True)
 
 
 def init(folder, rank, size):
@@ -76,4 +130,7 @@ def main(folder, rank, size, module, function, *arguments):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--fork":
+        fork(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])
