@@ -57,7 +57,7 @@ static void give_arrived(dcp_buffer_sink give, void* sink) {
 static dcp_status on_gather(void* self, const void* data, size_t size, int32_t root,
                             int64_t timeout_ms, dcp_buffer_sink give, void* sink,
                             dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "gather", "NiN", bytes_of(data, size), (int)root,
                                          pydcp_seconds_out(timeout_ms));
@@ -68,13 +68,13 @@ static dcp_status on_gather(void* self, const void* data, size_t size, int32_t r
     if (result == NULL) give_arrived(give, sink);
     status = give_all(result, "gather", give, sink, error);
   }
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status on_scatter(void* self, const dcp_buffer* parts, int32_t root, int64_t timeout_ms,
                              dcp_buffer_sink give, void* sink, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* list = Py_None;
   PyObject* count = parts == NULL ? NULL : PyObject_GetAttrString(self, "world_size");
@@ -96,50 +96,50 @@ static dcp_status on_scatter(void* self, const dcp_buffer* parts, int32_t root, 
                                   : PyObject_CallMethod(self, "scatter", "NiN", list, (int)root,
                                                         pydcp_seconds_out(timeout_ms));
   dcp_status status = give_one(result, "scatter", give, sink, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status on_broadcast(void* self, const void* data, size_t size, int32_t root,
                                int64_t timeout_ms, dcp_buffer_sink give, void* sink,
                                dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "broadcast", "NiN", bytes_of(data, size), (int)root,
                                          pydcp_seconds_out(timeout_ms));
   dcp_status status = give_one(result, "broadcast", give, sink, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status on_all_gather(void* self, const void* data, size_t size, int64_t timeout_ms,
                                 dcp_buffer_sink give, void* sink, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "all_gather", "NN", bytes_of(data, size),
                                          pydcp_seconds_out(timeout_ms));
   dcp_status status = give_all(result, "all_gather", give, sink, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status on_barrier(void* self, int64_t timeout_ms, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "barrier", "N", pydcp_seconds_out(timeout_ms));
   dcp_status status = pydcp_settle(result, "barrier", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static void on_still_here(void* self, int32_t root, int64_t timeout_ms) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* result =
       PyObject_CallMethod(self, "still_here", "iN", (int)root, pydcp_seconds_out(timeout_ms));
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 dcp_communicator* pydcp_communicator(PyObject* object, int rank, int world_size) {

@@ -35,10 +35,10 @@ static keeper* keeper_new(void) {
 static void keeper_release(void* opaque) {
   keeper* k = opaque;
   if (__atomic_sub_fetch(&k->references, 1, __ATOMIC_ACQ_REL) > 0) return;
-  PyGILState_STATE state;
+  PYDCP_GIL(state);
   if (pydcp_enter(&state)) {
     Py_DECREF(k->objects);
-    pydcp_leave(state);
+    pydcp_leave(&state);
   }
   free(k);
 }

@@ -64,10 +64,10 @@ static void release_payload(void* opaque) {
     }
   }
   pthread_mutex_unlock(&payloads_mutex);
-  PyGILState_STATE state;
+  PYDCP_GIL(state);
   if (pydcp_enter(&state)) {
     Py_DECREF(mine->exception);
-    pydcp_leave(state);
+    pydcp_leave(&state);
   }
   free(mine);
 }

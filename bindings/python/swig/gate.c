@@ -2,6 +2,7 @@
  * interpreter finalises is ended by Python in the middle of our frames, so nobody may ask then. */
 #include <pthread.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pydcp.h"
 
@@ -19,7 +20,7 @@ static void gate_in_child(void) {
 
 static void gate_start(void) { pthread_atfork(NULL, NULL, gate_in_child); }
 
-int pydcp_enter(PyGILState_STATE* state) {
+int pydcp_enter(pydcp_gil* gil) {
   pthread_once(&gate_once, gate_start);
   pthread_mutex_lock(&gate_mutex);
   if (gate_shut) {
@@ -28,16 +29,22 @@ int pydcp_enter(PyGILState_STATE* state) {
   }
   gate_inside++;
   pthread_mutex_unlock(&gate_mutex);
-  *state = PyGILState_Ensure();
+  gil->state = PyGILState_Ensure();
+  gil->held = 1;
   return 1;
 }
 
-void pydcp_leave(PyGILState_STATE state) {
-  PyGILState_Release(state);
+void pydcp_leave(pydcp_gil* gil) {
+  gil->held = 0;
+  PyGILState_Release(gil->state);
   pthread_mutex_lock(&gate_mutex);
   if (gate_inside > 0) gate_inside--;
   pthread_cond_broadcast(&gate_left);
   pthread_mutex_unlock(&gate_mutex);
+}
+
+void pydcp_stop_unwinding(pydcp_gil* gil) {
+  while (gil->held) pause();
 }
 
 PyObject* pydcp_shut(double seconds) {

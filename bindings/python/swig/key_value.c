@@ -9,18 +9,18 @@ static PyObject* seconds(int64_t timeout_ms) {
 
 static dcp_status on_set(void* self, const char* key, const void* data, size_t size,
                          int64_t timeout_ms, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* value = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
   PyObject* result = PyObject_CallMethod(self, "set", "sNN", key, value, seconds(timeout_ms));
   dcp_status status = pydcp_settle(result, "set", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status on_get(void* self, const char* key, int64_t timeout_ms, dcp_buffer_sink give,
                          void* sink, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "get", "sN", key, seconds(timeout_ms));
   dcp_status status = DCP_OK;
@@ -37,16 +37,16 @@ static dcp_status on_get(void* self, const char* key, int64_t timeout_ms, dcp_bu
     PyBuffer_Release(&view);
   }
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status on_remove(void* self, const char* key, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "remove", "s", key);
   dcp_status status = pydcp_settle(result, "remove", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 

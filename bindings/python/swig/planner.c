@@ -22,41 +22,41 @@ dcp_status pydcp_call_lent(PyObject* object, const char* name, PyObject* lent, d
 
 static dcp_status save_set_up(void* self, const dcp_value* state, int32_t is_coordinator,
                               dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* tree = pydcp_decode(state);
   PyObject* result =
       tree != NULL ? PyObject_CallMethod(self, "set_up_planner", "Ni", tree, (int)is_coordinator)
                    : NULL;
   dcp_status status = pydcp_settle(result, "set_up_planner", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status save_create_local_plan(void* self, dcp_save_plan* plan, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_call_lent(self, "create_local_plan", pydcp_lent(PYDCP_SAVE_PLAN, plan, 0, NULL), error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status save_create_global_plan(void* self, dcp_save_plans* plans, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self, "create_global_plan",
                                       pydcp_lent(PYDCP_SAVE_PLANS, plans, 0, NULL), error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status save_finish_plan(void* self, dcp_save_plan* plan, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_call_lent(self, "finish_plan", pydcp_lent(PYDCP_SAVE_PLAN, plan, 0, NULL), error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -70,21 +70,21 @@ static dcp_status give_value(PyObject* result, const char* name, dcp_value** out
 
 static dcp_status save_resolve_data(void* self, const dcp_save_plan* plan, size_t item,
                                     dcp_value** out, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* lent = pydcp_lent(PYDCP_SAVE_PLAN, plan, 1, NULL);
   PyObject* result =
       lent != NULL ? PyObject_CallMethod(self, "resolve_data", "On", lent, (Py_ssize_t)item) : NULL;
   pydcp_lent_end(lent);
   dcp_status status = give_value(result, "resolve_data", out, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status save_transform_object(void* self, const dcp_write_item* item,
                                         const dcp_value* object, dcp_value** out,
                                         dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* fields = pydcp_write_item(item);
   PyObject* found = fields != NULL ? pydcp_decode(object) : NULL;
@@ -93,7 +93,7 @@ static dcp_status save_transform_object(void* self, const dcp_write_item* item,
   Py_XDECREF(fields);
   Py_XDECREF(found);
   dcp_status status = give_value(result, "transform_object", out, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -132,24 +132,24 @@ typedef struct load_planner {
   const dcp_metadata* lent;
 } load_planner;
 
-static int load_enter(load_planner* self, PyGILState_STATE* gil) {
+static int load_enter(load_planner* self, pydcp_gil* gil) {
   if (!pydcp_enter(gil)) return 0;
   pydcp_lend_again(self->metadata, self->lent);
   return 1;
 }
 
-static void load_leave(load_planner* self, PyGILState_STATE gil) {
+static void load_leave(load_planner* self, pydcp_gil* gil) {
   pydcp_lend_again(self->metadata, NULL);
   pydcp_leave(gil);
 }
 
 static void load_destroy(void* user_data) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (pydcp_enter(&gil)) {
     Py_XDECREF(self->metadata);
     Py_DECREF(self->object);
-    pydcp_leave(gil);
+    pydcp_leave(&gil);
   }
   free(self);
 }
@@ -158,7 +158,7 @@ static dcp_status load_set_up(void* user_data, const dcp_value* state, const dcp
                               int32_t is_coordinator, dcp_error** error) {
   (void)state; /* the adapter has the very tree */
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   pydcp_lent_end(self->metadata);
   self->lent = metadata;
@@ -168,38 +168,38 @@ static dcp_status load_set_up(void* user_data, const dcp_value* state, const dcp
                                                (int)is_coordinator)
                          : NULL;
   dcp_status status = pydcp_settle(result, "set_up_planner", 0, error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 
 static dcp_status load_create_local_plan(void* user_data, dcp_load_plan* plan, dcp_error** error) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self->object, "create_local_plan",
                                       pydcp_lent(PYDCP_LOAD_PLAN, plan, 0, NULL), error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 
 static dcp_status load_create_global_plan(void* user_data, dcp_load_plans* plans,
                                           dcp_error** error) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self->object, "create_global_plan",
                                       pydcp_lent(PYDCP_LOAD_PLANS, plans, 0, NULL), error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 
 static dcp_status load_finish_plan(void* user_data, dcp_load_plan* plan, dcp_error** error) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self->object, "finish_plan",
                                       pydcp_lent(PYDCP_LOAD_PLAN, plan, 0, NULL), error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 
@@ -218,14 +218,14 @@ static PyObject* of_item(load_planner* self, const char* name, const dcp_load_pl
 static dcp_status load_bytes(void* user_data, const dcp_load_plan* plan, size_t item,
                              const dcp_value* value, int32_t* taken, dcp_error** error) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   PyObject* result = of_item(self, "load_bytes", plan, item, pydcp_decode(value));
   int truth = result != NULL ? PyObject_IsTrue(result) : -1;
   if (truth < 0) Py_CLEAR(result);
   *taken = truth > 0;
   dcp_status status = pydcp_settle(result, "load_bytes", 0, error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 
@@ -233,25 +233,25 @@ static dcp_status load_resolve_tensor(void* user_data, const dcp_load_plan* plan
                                       const dcp_tensor* found, dcp_tensor** out,
                                       dcp_error** error) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   PyObject* place = found != NULL ? pydcp_array_of_borrowed(found) : Py_NewRef(Py_None);
   PyObject* result = of_item(self, "resolve_tensor", plan, item, place);
   *out = result != NULL ? pydcp_tensor_to_fill(result) : NULL;
   if (*out == NULL) Py_CLEAR(result);
   dcp_status status = pydcp_settle(result, "resolve_tensor", 0, error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 
 static dcp_status load_commit_tensor(void* user_data, const dcp_load_plan* plan, size_t item,
                                      const dcp_tensor* tensor, dcp_error** error) {
   load_planner* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!load_enter(self, &gil)) return pydcp_exiting(error);
   PyObject* result = of_item(self, "commit_tensor", plan, item, pydcp_array_of_borrowed(tensor));
   dcp_status status = pydcp_settle(result, "commit_tensor", 0, error);
-  load_leave(self, gil);
+  load_leave(self, &gil);
   return status;
 }
 

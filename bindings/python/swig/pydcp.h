@@ -59,10 +59,20 @@ enum pydcp_recipe {
 
 /* ---- gate.c ---- */
 
+/* A callback's hold on the GIL. Python before 3.14 ends a thread that asks for the GIL while the
+ * interpreter goes away, by unwinding it: through frames of libdcp that no exception may cross. A
+ * thread that this happens to in a callback stops here for ever instead, as later versions do. */
+typedef struct pydcp_gil {
+  PyGILState_STATE state;
+  int held;
+} pydcp_gil;
+#define PYDCP_GIL(name) pydcp_gil name __attribute__((cleanup(pydcp_stop_unwinding))) = {0}
+void pydcp_stop_unwinding(pydcp_gil* gil);
+
 /* Takes the GIL for a callback; call without any lock held, on any thread. 0 when the interpreter
  * is going away: then no Python API may be used. */
-int pydcp_enter(PyGILState_STATE* state);
-void pydcp_leave(PyGILState_STATE state);
+int pydcp_enter(pydcp_gil* gil);
+void pydcp_leave(pydcp_gil* gil);
 /* Lets no callback in from now on and waits up to `seconds` for those inside. True when all left.
  */
 PyObject* pydcp_shut(double seconds);

@@ -2,12 +2,12 @@
 #include "pydcp.h"
 
 static dcp_status barrier_execute(void* self, int64_t timeout_ms, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result =
       PyObject_CallMethod(self, "execute_barrier", "N", pydcp_seconds_out(timeout_ms));
   dcp_status status = pydcp_settle(result, "execute_barrier", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -41,21 +41,21 @@ static PyObject* call_hook(PyObject* self, const char* name, const char* path,
 
 static dcp_status hook_pre_commit(void* self, const char* path, const dcp_value* extra,
                                   dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_settle(call_hook(self, "pre_commit", path, extra), "pre_commit", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status hook_post_commit(void* self, const char* path, const dcp_value* extra,
                                    dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_settle(call_hook(self, "post_commit", path, extra), "post_commit", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 

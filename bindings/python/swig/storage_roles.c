@@ -8,7 +8,7 @@
 
 static dcp_status validate_id(PyObject* object, const char* checkpoint_id, int32_t* valid,
                               dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result =
       PyObject_CallMethod(object, "validate_checkpoint_id", "N", pydcp_string_out(checkpoint_id));
@@ -16,16 +16,16 @@ static dcp_status validate_id(PyObject* object, const char* checkpoint_id, int32
   if (truth < 0) Py_CLEAR(result);
   *valid = truth > 0;
   dcp_status status = pydcp_settle(result, "validate_checkpoint_id", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status reset(PyObject* object, const char* checkpoint_id, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(object, "reset", "N", pydcp_string_out(checkpoint_id));
   dcp_status status = pydcp_settle(result, "reset", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -43,30 +43,30 @@ static dcp_status writer_reset(void* self, const char* checkpoint_id, dcp_error*
 static dcp_status writer_set_up(void* self, int32_t rank, int32_t world_size,
                                 int32_t is_coordinator, int32_t use_collectives,
                                 dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "set_up_storage_writer", "iiii", (int)is_coordinator,
                                          (int)rank, (int)world_size, (int)use_collectives);
   dcp_status status = pydcp_settle(result, "set_up_storage_writer", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status writer_prepare_local_plan(void* self, dcp_save_plan* plan, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self, "prepare_local_plan",
                                       pydcp_lent(PYDCP_SAVE_PLAN, plan, 0, NULL), error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status writer_prepare_global_plan(void* self, dcp_save_plans* plans, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self, "prepare_global_plan",
                                       pydcp_lent(PYDCP_SAVE_PLANS, plans, 0, NULL), error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -83,19 +83,19 @@ static dcp_status hand_on(PyObject* object, const char* name, enum pydcp_kind ki
 
 static dcp_status writer_write_data(void* self, const dcp_write_request* request,
                                     dcp_completion* completion, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) {
     dcp_completion_free(completion);
     return pydcp_exiting(error);
   }
   dcp_status status = hand_on(self, "write_data", PYDCP_WRITE_REQUEST, request, completion, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status writer_finish(void* self, dcp_metadata* metadata, const dcp_buffers* results,
                                 dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   size_t count = dcp_buffers_count(results);
   PyObject* all = PyList_New((Py_ssize_t)count);
@@ -114,17 +114,17 @@ static dcp_status writer_finish(void* self, dcp_metadata* metadata, const dcp_bu
   pydcp_lent_end(lent);
   Py_XDECREF(all);
   dcp_status status = pydcp_settle(result, "finish", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static void writer_abandon(void* self) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* result = PyObject_CallMethod(self, "abandon", NULL);
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 dcp_storage_writer* pydcp_storage_writer(PyObject* object, const char* location,
@@ -164,24 +164,24 @@ typedef struct reader {
   const dcp_metadata* lent;
 } reader;
 
-static int reader_enter(reader* self, PyGILState_STATE* gil) {
+static int reader_enter(reader* self, pydcp_gil* gil) {
   if (!pydcp_enter(gil)) return 0;
   pydcp_lend_again(self->metadata, self->lent);
   return 1;
 }
 
-static void reader_leave(reader* self, PyGILState_STATE gil) {
+static void reader_leave(reader* self, pydcp_gil* gil) {
   pydcp_lend_again(self->metadata, NULL);
   pydcp_leave(gil);
 }
 
 static void reader_destroy(void* user_data) {
   reader* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (pydcp_enter(&gil)) {
     Py_XDECREF(self->metadata);
     Py_DECREF(self->object);
-    pydcp_leave(gil);
+    pydcp_leave(&gil);
   }
   free(self);
 }
@@ -197,20 +197,20 @@ static dcp_status reader_reset(void* user_data, const char* checkpoint_id, dcp_e
 
 static dcp_status reader_read_metadata(void* user_data, dcp_metadata** out, dcp_error** error) {
   reader* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self->object, "read_metadata", NULL);
   *out = result != NULL ? pydcp_take(result, PYDCP_METADATA) : NULL;
   if (*out == NULL) Py_CLEAR(result);
   dcp_status status = pydcp_settle(result, "read_metadata", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status reader_set_up(void* user_data, const dcp_metadata* metadata, int32_t rank,
                                 int32_t world_size, int32_t is_coordinator, dcp_error** error) {
   reader* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   pydcp_lent_end(self->metadata);
   self->lent = metadata;
@@ -221,43 +221,43 @@ static dcp_status reader_set_up(void* user_data, const dcp_metadata* metadata, i
                                 (int)is_coordinator, (int)rank, (int)world_size)
           : NULL;
   dcp_status status = pydcp_settle(result, "set_up_storage_reader", 0, error);
-  reader_leave(self, gil);
+  reader_leave(self, &gil);
   return status;
 }
 
 static dcp_status reader_prepare_local_plan(void* user_data, dcp_load_plan* plan,
                                             dcp_error** error) {
   reader* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!reader_enter(self, &gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self->object, "prepare_local_plan",
                                       pydcp_lent(PYDCP_LOAD_PLAN, plan, 0, NULL), error);
-  reader_leave(self, gil);
+  reader_leave(self, &gil);
   return status;
 }
 
 static dcp_status reader_prepare_global_plan(void* user_data, dcp_load_plans* plans,
                                              dcp_error** error) {
   reader* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!reader_enter(self, &gil)) return pydcp_exiting(error);
   dcp_status status = pydcp_call_lent(self->object, "prepare_global_plan",
                                       pydcp_lent(PYDCP_LOAD_PLANS, plans, 0, NULL), error);
-  reader_leave(self, gil);
+  reader_leave(self, &gil);
   return status;
 }
 
 static dcp_status reader_read_data(void* user_data, dcp_read_request* request,
                                    dcp_completion* completion, dcp_error** error) {
   reader* self = user_data;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!reader_enter(self, &gil)) {
     dcp_completion_free(completion);
     return pydcp_exiting(error);
   }
   dcp_status status =
       hand_on(self->object, "read_data", PYDCP_READ_REQUEST, request, completion, error);
-  reader_leave(self, gil);
+  reader_leave(self, &gil);
   return status;
 }
 
@@ -341,7 +341,7 @@ typedef struct pieces {
 
 static dcp_status take_piece(void* sink, const void* data, size_t size) {
   pieces* to = sink;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return DCP_CANCELLED;
   PyObject* loan = NULL;
   PyObject* view = pydcp_lend((void*)data, size, 1, &loan);
@@ -350,7 +350,7 @@ static dcp_status take_piece(void* sink, const void* data, size_t size) {
   dcp_status status = result != NULL ? DCP_OK : DCP_CALLBACK;
   if (result == NULL) PyErr_Fetch(&to->type, &to->exception, &to->traceback);
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 

@@ -5,10 +5,10 @@
 #include "pydcp.h"
 
 void pydcp_drop(void* user_data) {
-  PyGILState_STATE state;
+  PYDCP_GIL(state);
   if (!pydcp_enter(&state)) return; /* leaked: the interpreter is going away anyway */
   Py_DECREF((PyObject*)user_data);
-  pydcp_leave(state);
+  pydcp_leave(&state);
 }
 
 dcp_status pydcp_settle(PyObject* result, const char* name, int missing_is_status,
@@ -23,29 +23,29 @@ dcp_status pydcp_settle(PyObject* result, const char* name, int missing_is_statu
 static PyObject* path_object(const char* path) { return pydcp_string_out(path); }
 
 static dcp_status storage_make_root(void* self, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_settle(PyObject_CallMethod(self, "make_root", NULL), "make_root", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_create(void* self, const char* path, uint64_t expected_size, void** file,
                                  dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "create", "NK", path_object(path),
                                          (unsigned long long)expected_size);
   *file = result;
   dcp_status status = result != NULL ? DCP_OK : pydcp_fail("create", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_write(void* self, void* file, uint64_t offset, const void* data,
                                 size_t size, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* loan = NULL;
   PyObject* view = pydcp_lend((void*)data, size, 1, &loan);
@@ -56,35 +56,35 @@ static dcp_status storage_write(void* self, void* file, uint64_t offset, const v
     if (pydcp_return(view, loan) != 0) Py_CLEAR(result);
   }
   dcp_status status = pydcp_settle(result, "write", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_finish(void* self, void* file, uint64_t size, int32_t durable,
                                  dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "finish", "OKO", (PyObject*)file,
                                          (unsigned long long)size, durable ? Py_True : Py_False);
   dcp_status status = pydcp_settle(result, "finish", 0, error);
   Py_DECREF((PyObject*)file);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static void storage_abort(void* self, void* file) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* result = PyObject_CallMethod(self, "abort", "(O)", (PyObject*)file);
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   Py_DECREF((PyObject*)file);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 static dcp_status storage_open(void* self, const char* path, void** file, uint64_t* size,
                                dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "open", "N", path_object(path));
   dcp_status status = DCP_OK;
@@ -105,13 +105,13 @@ static dcp_status storage_open(void* self, const char* path, void** file, uint64
   } else {
     status = pydcp_fail("open", 1, error);
   }
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_read(void* self, void* file, uint64_t offset, void* data, size_t size,
                                dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* loan = NULL;
   PyObject* view = pydcp_lend(data, size, 0, &loan);
@@ -138,40 +138,40 @@ static dcp_status storage_read(void* self, void* file, uint64_t offset, void* da
     }
   }
   dcp_status called = pydcp_settle(result, "read", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return called != DCP_OK ? called : status;
 }
 
 static void storage_close(void* self, void* file) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* result = PyObject_CallMethod(self, "close", "(O)", (PyObject*)file);
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
   Py_DECREF((PyObject*)file);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 static dcp_status storage_rename(void* self, const char* from, const char* to, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod(self, "rename", "NN", path_object(from), path_object(to));
   dcp_status status = pydcp_settle(result, "rename", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_remove(void* self, const char* path, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_settle(PyObject_CallMethod(self, "remove", "N", path_object(path)), "remove", 1, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_list(void* self, dcp_name_sink add, void* sink, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* names = PyObject_CallMethod(self, "list", NULL);
   if (names != NULL) Py_SETREF(names, PySequence_Fast(names, "list() returns a sequence of names"));
@@ -184,16 +184,16 @@ static dcp_status storage_list(void* self, dcp_name_sink add, void* sink, dcp_er
     }
   }
   dcp_status status = pydcp_settle(names, "list", 1, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status storage_sync_folder(void* self, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   dcp_status status =
       pydcp_settle(PyObject_CallMethod(self, "sync_folder", NULL), "sync_folder", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -225,14 +225,14 @@ dcp_storage* pydcp_storage(PyObject* object, const char* location) {
 
 static dcp_status transform_start(void* self, int32_t direction, const char* version, void** stream,
                                   dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = direction == DCP_ENCODE
                          ? PyObject_CallMethod(self, "encoder", NULL)
                          : PyObject_CallMethod(self, "decoder", "N", path_object(version));
   *stream = result;
   dcp_status status = result != NULL ? DCP_OK : pydcp_fail("start", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -261,7 +261,7 @@ static dcp_status give(PyObject* result, const char* name, dcp_byte_sink write, 
 static dcp_status transform_push(void* self, void* stream, const void* data, size_t size,
                                  dcp_byte_sink write, void* sink, dcp_error** error) {
   (void)self;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* loan = NULL;
   PyObject* view = pydcp_lend((void*)data, size, 1, &loan);
@@ -280,18 +280,18 @@ static dcp_status transform_push(void* self, void* stream, const void* data, siz
       }
     }
   }
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
 static dcp_status transform_finish(void* self, void* stream, dcp_byte_sink write, void* sink,
                                    dcp_error** error) {
   (void)self;
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallMethod((PyObject*)stream, "finish", NULL);
   dcp_status status = give(result, "finish", write, sink, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -322,14 +322,14 @@ PyObject* pydcp_add_transform(dcp_context* context, const char* name, const char
 /* ---- observers ---- */
 
 static dcp_status progress_update(void* self, const dcp_progress_event* event, dcp_error** error) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return pydcp_exiting(error);
   PyObject* result = PyObject_CallFunction(
       (PyObject*)self, "iKKKK", (int)event->phase, (unsigned long long)event->bytes_done,
       (unsigned long long)event->bytes_total, (unsigned long long)event->items_done,
       (unsigned long long)event->items_total);
   dcp_status status = pydcp_settle(result, "progress", 0, error);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
   return status;
 }
 
@@ -351,13 +351,13 @@ PyObject* pydcp_set_progress(dcp_context* context, PyObject* callable) {
 }
 
 static void log_line(void* self, int32_t level, const char* message) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* result =
       PyObject_CallFunction((PyObject*)self, "iN", (int)level, pydcp_string_out(message));
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 PyObject* pydcp_set_log(dcp_context* context, PyObject* callable) {
@@ -378,12 +378,12 @@ PyObject* pydcp_set_log(dcp_context* context, PyObject* callable) {
 }
 
 static void future_done(void* self) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* result = PyObject_CallNoArgs((PyObject*)self);
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 PyObject* pydcp_on_done(dcp_future* future, PyObject* callable) {
@@ -401,14 +401,14 @@ PyObject* pydcp_on_done(dcp_future* future, PyObject* callable) {
 }
 
 static void verify_damage(void* self, const dcp_damage* damage) {
-  PyGILState_STATE gil;
+  PYDCP_GIL(gil);
   if (!pydcp_enter(&gil)) return;
   PyObject* entry = pydcp_damage(damage);
   PyObject* result = entry != NULL ? PyObject_CallOneArg((PyObject*)self, entry) : NULL;
   if (result == NULL) PyErr_WriteUnraisable((PyObject*)self);
   Py_XDECREF(entry);
   Py_XDECREF(result);
-  pydcp_leave(gil);
+  pydcp_leave(&gil);
 }
 
 /* A list of what `get` gives for 0 to count - 1; NULL with an exception set. */

@@ -204,6 +204,52 @@ def test_exit_cancels_a_save_that_outlives_its_timeout(tmp_path, child_env):
     same(libdcp.load(folder), tree)
 
 
+@pytest.mark.parametrize("kind", ["blocking", "background"])
+def test_exit_while_a_callback_still_runs(kind, tmp_path, child_env):
+    """Its thread asks for the GIL when the interpreter is on its way out and takes no threads."""
+    folder = tmp_path / "c"
+    old_checkpoint(folder)
+    child = start(
+        f"""
+        import atexit
+
+        leaving = threading.Event()
+
+        def progress(event):
+            if leaving.is_set():
+                print("in a callback", flush=True)
+                time.sleep(5)
+
+        class SlowEnd:
+            def __del__(self, write=os.write, sleep=time.sleep):  # its globals are gone by then
+                write(1, b"ending\\n")
+                sleep(6)
+
+        sys.modules["slow_end"] = type(sys)("slow_end")
+        sys.modules["slow_end"].end = SlowEnd()
+        if {kind == "blocking"}:
+            leaving.set()
+            try:
+                libdcp.save(tree, sys.argv[1], progress=progress)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+        else:
+            libdcp.async_save(tree, SlowFiles(sys.argv[1]), timeout=0.2, progress=progress)
+            atexit.register(leaving.set)
+        """,
+        child_env,
+        folder,
+    )
+    if kind == "blocking":
+        assert child.stdout.readline() == "in a callback\n"
+        child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0 and "FATAL" not in err, (out, err)
+    assert out.endswith("ending\n"), out
+    assert "in a callback" in out if kind == "background" else "interrupted" in out, out
+    assert libdcp.verify(folder).ok
+
+
 def test_exit_by_an_exception_during_an_async_save(tmp_path, child_env):
     folder = tmp_path / "c"
     child = start(

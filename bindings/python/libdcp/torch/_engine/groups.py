@@ -13,6 +13,7 @@ from typing import Any
 import torch.distributed as dist
 
 from ..._communicator import Communicator, local_communicators
+from ..._errors import TimeoutError
 from .._communicator import communicator
 
 LANES = 4  # saves in the background of one group that may go on at the same time
@@ -71,11 +72,16 @@ class Group:
 
     def lane(self) -> "Lane":
         """For the next save in the background. All ranks begin theirs in the same order; where
-        LANES of them go on, this waits for the oldest."""
+        LANES of them go on, this waits for the oldest, and ends with TimeoutError."""
         with self._lock:
             number = self._next_lane
             self._next_lane = (number + 1) % LANES
-        self._lanes[number].acquire()
+        patience = timeout()
+        if not self._lanes[number].acquire(timeout=-1 if patience is None else patience):
+            raise TimeoutError(
+                f"{LANES} saves in the background of process group '{self._name}' are going on, and "
+                f"the oldest has not ended in {patience:g} s; see LIBDCP_TIMEOUT"
+            )
         with self._lock:
             return Lane(self._communicator(f"lane{number}"), self._lanes[number])
 
