@@ -43,6 +43,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg"
     )
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="cases of B11 and B15 with this in their titles"
+    )
     parser.add_argument("--list", action="store_true", help="the benchmarks")
     arguments = parser.parse_args(argv)
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
@@ -146,7 +149,7 @@ def main(argv: list[str]) -> int:
     watched = 0.2 if arguments.self_test else 3.0
     described["CPU used by others"] = f"{_warn_when_busy(watched)} before the run"
     print(flush=True)
-    session = Session(sizes, ROOT / "build/release", folder, cache, sys.executable, _tell)
+    session = Session(sizes, ROOT / "build/release", folder, cache, sys.executable, _tell, arguments.only)
     try:
         reports, failures = _measure(session, names)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Iterable, Protocol, TypeVar
 
 from . import files, layouts
 from .layouts import Layout, Tensor
@@ -13,6 +13,14 @@ from .series import Sample
 from .sizes import Sizes
 
 T = TypeVar("T")
+
+
+class Titled(Protocol):
+    @property
+    def title(self) -> str: ...
+
+
+C = TypeVar("C", bound=Titled)
 
 
 class Session:
@@ -27,12 +35,14 @@ class Session:
         cache: pathlib.Path,
         python: str,
         tell: Callable[[str], None],
+        only: str = "",
     ) -> None:
         self.sizes = sizes
         self.folder = folder
         self.cache = cache
         self.tell = tell
         self.verified: list[str] = []
+        self._only = only
         self._toy = sizes.mode == "self-test"  # then other programs are left in peace
         self._memo: dict[str, Any] = {}
         self._payload = str(build / "lib/libbench_payload.so")
@@ -42,6 +52,10 @@ class Session:
         self._driver = Driver(build / "bin/bench_driver", logs)
         self._planning = Driver(build / "bin/bench_planning", logs)
         self._workers = Workers(python, environment, logs)
+
+    def chosen(self, cases: Iterable[C]) -> list[C]:
+        """Those with the text of --only in their titles."""
+        return [case for case in cases if self._only in case.title]
 
     def driver(
         self, command: str, before_go: Callable[[], None] = nothing, **options: Any

@@ -172,7 +172,7 @@ def run(session: Session) -> Report:
         TITLE,
         [
             table
-            for case in _cases(session)
+            for case in session.chosen(_cases(session))
             for way in case.ways
             for table in _measured(session, case, way)
         ],
