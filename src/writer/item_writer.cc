@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/checksum.h"
 #include "tensorio/object_item.h"
@@ -10,6 +11,9 @@ namespace dcp {
 namespace {
 
 constexpr uint64_t kPage = 4096;
+// What is written before progress is told: a small item takes a microsecond, and so does telling.
+constexpr uint64_t kTellBytes = 1 << 20;
+constexpr uint64_t kTellItems = 64;
 
 }  // namespace
 
@@ -18,6 +22,14 @@ Status ItemWriter::Step(uint64_t bytes, uint64_t items) {
     return Status(Code::kCancelled, "stopped because another data file failed");
   }
   DCP_RETURN_IF_ERROR(options_.cancel.Check());
+  untold_bytes_ += bytes;
+  untold_items_ += items;
+  return untold_bytes_ < kTellBytes && untold_items_ < kTellItems ? Status::Ok() : TellProgress();
+}
+
+Status ItemWriter::TellProgress() {
+  const uint64_t bytes = std::exchange(untold_bytes_, 0);
+  const uint64_t items = std::exchange(untold_items_, 0);
   return options_.progress == nullptr ? Status::Ok() : options_.progress->Advance(bytes, items);
 }
 

@@ -23,6 +23,9 @@ class ItemWriter {
   // Appends the item; sets offset, length and crc32 of *item. Errors do not name tensor or file.
   Status Write(const WriteJob& job, FileStream& stream, WrittenItem* item);
 
+  // Small items are told to options.progress some at a time; this tells the last ones.
+  Status TellProgress();
+
  private:
   Status WriteTensor(const Tensor& tensor, FileStream& stream, WrittenItem* item);
   Status WriteEncoded(const WriteJob& job, FileStream& stream, WrittenItem* item);
@@ -35,6 +38,8 @@ class ItemWriter {
   LayoutCache layouts_;
   PayloadCrc crc_;
   std::string suffix_;
+  uint64_t untold_bytes_ = 0;
+  uint64_t untold_items_ = 0;
   std::vector<std::byte> scratch_;  // payload on its way into transforms
 };
 
