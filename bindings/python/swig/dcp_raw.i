@@ -323,6 +323,8 @@ PyObject *set_checkpoint_id(dcp_save_options *options, PyObject *text);
 PyObject *pydcp_configure(PyObject *hooks);
 %by_hand(pydcp_shut)
 PyObject *pydcp_shut(double seconds);
+%by_hand(pydcp_only_plain_tensors)
+PyObject *pydcp_only_plain_tensors(PyObject *mapping, PyObject *types, PyObject *marker);
 %makes(pydcp_state_dict)
 dcp_state_dict *pydcp_state_dict(PyObject *mapping, int target);
 %makes(pydcp_encode)

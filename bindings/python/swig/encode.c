@@ -332,11 +332,90 @@ int pydcp_encode_ready(void) {
   return 0;
 }
 
+/* DLPack's exchange of tensors by function pointers: what its version 1 lays down. */
+typedef struct dl_tensor {
+  void* data;
+  int32_t device_type;
+  int32_t device_index;
+  int32_t ndim;
+  uint8_t code, bits;
+  uint16_t lanes;
+  int64_t* shape;
+  int64_t* strides; /* in elements */
+  uint64_t byte_offset;
+} dl_tensor;
+
+typedef int (*dl_describe)(void* object, dl_tensor* out);
+
+typedef struct dl_exchange {
+  uint32_t major, minor;
+  void* older;
+  void *allocate, *from_object, *to_object;
+  dl_describe describe; /* lends; NULL where there is none */
+} dl_exchange;
+
+/* How the tensors of a class say it, where that needs no lookup by name. */
+typedef struct tensor_ways {
+  PyTypeObject* type;
+  dl_describe describe; /* sizes, strides and memory at once, or NULL */
+  struct {
+    getter get; /* of a property that C implements, or NULL */
+    void* closure;
+    PyObject* method; /* one that C implements, or NULL */
+  } by_word[kTensorWords];
+} tensor_ways;
+
+enum { kKnownTensorTypes = 2 }; /* torch's tensors and parameters */
+static tensor_ways known_tensors[kKnownTensorTypes];
+
+static const tensor_ways* learn_tensor(tensor_ways* ways, PyTypeObject* type) {
+  for (int i = 0; i < kTensorWords; i++) {
+    PyObject* found = PyObject_GetAttr((PyObject*)type, tensor_words[i]);
+    if (found == NULL) {
+      PyErr_Clear();
+    } else if (Py_IS_TYPE(found, &PyGetSetDescr_Type)) {
+      const PyGetSetDef* def = ((PyGetSetDescrObject*)found)->d_getset;
+      ways->by_word[i].get = def->get;
+      ways->by_word[i].closure = def->closure;
+    } else if (Py_IS_TYPE(found, &PyMethodDescr_Type)) {
+      ways->by_word[i].method = Py_NewRef(found);
+    }
+    Py_XDECREF(found);
+  }
+  PyObject* capsule = PyObject_GetAttrString((PyObject*)type, "__dlpack_c_exchange_api__");
+  const dl_exchange* exchange =
+      capsule != NULL ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : NULL;
+  if (exchange != NULL && exchange->major == 1) ways->describe = exchange->describe;
+  Py_XDECREF(capsule); /* what it points to stays as long as the process */
+  PyErr_Clear();
+  Py_INCREF(type);
+  ways->type = type;
+  return ways;
+}
+
+/* NULL for classes beyond the first few. */
+static const tensor_ways* ways_of(PyObject* tensor) {
+  PyTypeObject* type = Py_TYPE(tensor);
+  for (int i = 0; i < kKnownTensorTypes; i++) {
+    if (known_tensors[i].type == type) return &known_tensors[i];
+    if (known_tensors[i].type == NULL) return learn_tensor(&known_tensors[i], type);
+  }
+  return NULL;
+}
+
 static PyObject* say(PyObject* tensor, enum tensor_word word) {
+  const tensor_ways* ways = ways_of(tensor);
+  if (ways != NULL && ways->by_word[word].get != NULL) {
+    return ways->by_word[word].get(tensor, ways->by_word[word].closure);
+  }
   return PyObject_GetAttr(tensor, tensor_words[word]);
 }
 
 static PyObject* call(PyObject* tensor, enum tensor_word word) {
+  const tensor_ways* ways = ways_of(tensor);
+  if (ways != NULL && ways->by_word[word].method != NULL) {
+    return PyObject_Vectorcall(ways->by_word[word].method, &tensor, 1, NULL);
+  }
   return PyObject_VectorcallMethod(tensor_words[word], &tensor, 1, NULL);
 }
 
@@ -391,6 +470,44 @@ static int sizes_of(PyObject* sequence, int64_t* sizes) {
   return count;
 }
 
+/* Sizes, strides and memory by DLPack. 0, without an exception, when that way does not exist. */
+static int lent_memory(PyObject* tensor, dcp_tensor_view* view, int64_t* shape, int64_t* strides) {
+  const tensor_ways* ways = ways_of(tensor);
+  if (ways == NULL || ways->describe == NULL) return 0;
+  dl_tensor lent;
+  memset(&lent, 0, sizeof lent);
+  if (ways->describe(tensor, &lent) != 0) {
+    PyErr_Clear();
+    return 0;
+  }
+  if (lent.ndim < 0 || lent.ndim > kMaxDims) return 0;
+  if (lent.ndim > 0 && (lent.shape == NULL || lent.strides == NULL)) return 0;
+  view->ndim = lent.ndim;
+  view->data = lent.data == NULL ? NULL : (char*)lent.data + lent.byte_offset;
+  for (int d = 0; d < lent.ndim; d++) {
+    shape[d] = lent.shape[d];
+    strides[d] = lent.strides[d];
+  }
+  return 1;
+}
+
+/* The same by the tensor's own methods. 0, or -1 with an exception. */
+static int asked_memory(PyObject* tensor, dcp_tensor_view* view, int64_t* shape, int64_t* strides) {
+  view->ndim = sizes_of(say(tensor, kShape), shape);
+  if (view->ndim < 0) return -1;
+  int steps = sizes_of(call(tensor, kStride), strides);
+  if (steps < 0) return -1;
+  if (steps != view->ndim) {
+    PyErr_Format(PyExc_ValueError, "the tensor says %d sizes and %d strides", view->ndim, steps);
+    return -1;
+  }
+  PyObject* pointer = call(tensor, kDataPtr);
+  if (pointer == NULL) return -1;
+  view->data = PyLong_AsVoidPtr(pointer);
+  Py_DECREF(pointer);
+  return PyErr_Occurred() ? -1 : 0;
+}
+
 /* A torch tensor by what it says of itself; torch is not imported. 0, or -1 with an exception. */
 static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, int64_t* shape,
                           int64_t* strides) {
@@ -414,7 +531,8 @@ static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, in
   if (refuse_layout(tensor) != 0) return -1;
   int32_t code = dtype_of(tensor);
   if (code == 0) return -1;
-  for (int i = 0; i < 2; i++) {
+  const int is_complex = code == DCP_COMPLEX32 || code == DCP_COMPLEX64 || code == DCP_COMPLEX128;
+  for (int i = is_complex ? 0 : 1; i < 2; i++) {
     int lazy = is_true(call(tensor, kLazyBits[i]));
     if (lazy < 0) return -1;
     if (lazy && target) {
@@ -438,19 +556,10 @@ static int describe_torch(PyObject** held, int target, dcp_tensor_view* view, in
   view->flags = grad ? DCP_TENSOR_REQUIRES_GRAD : 0;
   view->shape = shape;
   view->strides = strides;
-  view->ndim = sizes_of(say(tensor, kShape), shape);
-  if (view->ndim < 0) return -1;
-  int steps = sizes_of(call(tensor, kStride), strides);
-  if (steps < 0) return -1;
-  if (steps != view->ndim) {
-    PyErr_Format(PyExc_ValueError, "the tensor says %d sizes and %d strides", view->ndim, steps);
+  if (!lent_memory(tensor, view, shape, strides) &&
+      asked_memory(tensor, view, shape, strides) != 0) {
     return -1;
   }
-  PyObject* pointer = call(tensor, kDataPtr);
-  if (pointer == NULL) return -1;
-  view->data = PyLong_AsVoidPtr(pointer);
-  Py_DECREF(pointer);
-  if (PyErr_Occurred()) return -1;
   int empty = 0;
   for (int d = 0; d < view->ndim; d++) {
     if (shape[d] == 0) empty = 1;
@@ -1089,33 +1198,82 @@ static int put(encoder* e, dcp_state_dict* state, PyObject* key, PyObject* objec
   return result;
 }
 
-dcp_state_dict* pydcp_state_dict(PyObject* mapping, int target) {
+PyObject* pydcp_only_plain_tensors(PyObject* mapping, PyObject* types, PyObject* marker) {
+  if (!PyDict_Check(mapping) || !PyTuple_Check(types)) Py_RETURN_FALSE;
+  PyObject *key, *value;
+  Py_ssize_t at = 0;
+  while (PyDict_Next(mapping, &at, &key, &value)) {
+    int known = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(types); i++) {
+      if ((PyObject*)Py_TYPE(value) == PyTuple_GET_ITEM(types, i)) known = 1;
+    }
+    if (!known || !PyUnicode_CheckExact(key)) Py_RETURN_FALSE;
+    Py_INCREF(value); /* what it says of itself is code of others */
+    int cpu = is_true(say(value, kIsCpu));
+    int marked = cpu == 1 && PyObject_HasAttr(value, marker);
+    Py_DECREF(value);
+    if (cpu < 0) return NULL;
+    if (cpu == 0 || marked) Py_RETURN_FALSE;
+  }
+  Py_RETURN_TRUE;
+}
+
+/* Whether its items are those of dict, in a dict's own order. */
+static int is_plain_dict(PyObject* mapping) {
+  if (PyDict_CheckExact(mapping)) return 1;
+  if (!PyDict_Check(mapping)) return 0;
+  PyObject* own = PyObject_GetAttrString((PyObject*)Py_TYPE(mapping), "items");
+  PyObject* plain = PyObject_GetAttrString((PyObject*)&PyDict_Type, "items");
+  int same = own != NULL && own == plain;
+  Py_XDECREF(own);
+  Py_XDECREF(plain);
+  PyErr_Clear();
+  return same;
+}
+
+/* Of a dict without a pair for each item, which the garbage collector would look at. */
+static int put_dict(encoder* e, dcp_state_dict* state, PyObject* dict) {
+  PyObject* keys = PyDict_Keys(dict);
+  PyObject* values = keys != NULL ? PyDict_Values(dict) : NULL;
+  int failed = values == NULL || PyList_Append(e->keep->objects, values) != 0;
+  for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(keys); i++) {
+    failed = put(e, state, PyList_GET_ITEM(keys, i), PyList_GET_ITEM(values, i)) != 0;
+  }
+  Py_XDECREF(keys);
+  Py_XDECREF(values);
+  return failed ? -1 : 0;
+}
+
+static int put_items(encoder* e, dcp_state_dict* state, PyObject* mapping) {
   PyObject* items = PyMapping_Items(mapping);
   if (items == NULL) {
     PyErr_Format(PyExc_TypeError, "a state dict is a mapping, not %s", Py_TYPE(mapping)->tp_name);
-    return NULL;
+    return -1;
   }
-  encoder e = {keeper_new(), target, 0, NULL, 0, 0};
-  dcp_state_dict* state = NULL;
-  dcp_error* error = NULL;
-  if (e.keep == NULL) {
-    Py_DECREF(items);
-    return NULL;
-  }
-  dcp_status status = dcp_state_dict_new(&state, &error);
-  if (status != DCP_OK) pydcp_raise(status, error, NULL);
-  int failed = status != DCP_OK || PyList_Append(e.keep->objects, items) != 0;
+  int failed = PyList_Append(e->keep->objects, items) != 0;
   for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(items); i++) {
     PyObject* pair = PyList_GET_ITEM(items, i);
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
       PyErr_SetString(PyExc_TypeError, "items() of the state dict gives no pairs");
       failed = 1;
     } else {
-      failed = put(&e, state, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) != 0;
+      failed = put(e, state, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)) != 0;
     }
   }
-  encoder_end(&e);
   Py_DECREF(items);
+  return failed ? -1 : 0;
+}
+
+dcp_state_dict* pydcp_state_dict(PyObject* mapping, int target) {
+  encoder e = {keeper_new(), target, 0, NULL, 0, 0};
+  if (e.keep == NULL) return NULL;
+  dcp_state_dict* state = NULL;
+  dcp_error* error = NULL;
+  dcp_status status = dcp_state_dict_new(&state, &error);
+  if (status != DCP_OK) pydcp_raise(status, error, NULL);
+  int failed = status != DCP_OK || (is_plain_dict(mapping) ? put_dict(&e, state, mapping)
+                                                           : put_items(&e, state, mapping)) != 0;
+  encoder_end(&e);
   if (failed) {
     dcp_state_dict_free(state);
     return NULL;

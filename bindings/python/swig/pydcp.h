@@ -129,6 +129,9 @@ int pydcp_sizes_in(PyObject* sequence, int64_t* sizes, int max_count, const char
 /* A state dict of a mapping. `target`: it will be loaded into, so that each array has to be the
  * caller's own, writable memory. */
 dcp_state_dict* pydcp_state_dict(PyObject* mapping, int target);
+/* True for a dict of nothing but torch tensors in the CPU's memory, of the very `types`, by text keys
+ * and without the attribute `marker`. */
+PyObject* pydcp_only_plain_tensors(PyObject* mapping, PyObject* types, PyObject* marker);
 dcp_value* pydcp_encode(PyObject* object);
 /* The whole of a rank's state, of any type. `target` as above. */
 dcp_value* pydcp_encode_state(PyObject* object, int target);

@@ -234,7 +234,7 @@ def test_exit_while_a_callback_still_runs(kind, tmp_path, child_env):
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
         else:
-            libdcp.async_save(tree, SlowFiles(sys.argv[1]), timeout=0.2, progress=progress)
+            libdcp.async_save(tree, SlowFiles(sys.argv[1]), timeout=1.5, progress=progress)
             atexit.register(leaving.set)
         """,
         child_env,

@@ -3,6 +3,7 @@ only those beyond the host's memory are copied."""
 
 from __future__ import annotations
 
+import collections
 import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torch.distributed.checkpoint.stateful import Stateful
 from torch.distributed.tensor import DTensor
 
+from ... import dcp_raw as raw
+from ..._collection import uncollected
 from ..._save import PlainTree
 from ..._types import Opaque
 from .shards import PROTOCOL, has_hooks, has_protocol, sharded
@@ -22,6 +25,8 @@ _PLAIN = frozenset(
     {type(None), bool, int, float, complex, str, bytes, bytearray, torch.Size, torch.dtype}
     | {torch.device, torch.layout, torch.memory_format}
 )
+_PLAIN_TENSORS = (torch.Tensor, torch.nn.Parameter)
+_DICTS = (dict, collections.OrderedDict)
 _PLAIN_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _SCALARS = (np.bool_, np.number)
 _MAX_DEPTH = 900
@@ -116,21 +121,27 @@ class _Conversion:
     def of(self, state_dict: Mapping[str, Any]) -> Prepared:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"a state dict is a mapping, not {type(state_dict).__name__}")
-        if self._flatten:
-            tree = self._mapping(state_dict, 0)
-        else:
-            tree = PlainTree(
-                (str(key), self._whole(self._material(state_dict, key, value)))
-                for key, value in state_dict.items()
-            )
+        with uncollected():
+            if self._flatten:
+                tree = self._mapping(state_dict, 0)
+            else:
+                tree = PlainTree(
+                    (str(key), self._whole(self._material(state_dict, key, value)))
+                    for key, value in state_dict.items()
+                )
         return Prepared(tree, self._copied, self._shared)
 
     def _mapping(self, mapping: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
         if depth > _MAX_DEPTH:
             raise ValueError("the state dict is nested too deeply, or contains itself")
+        if type(mapping) in _DICTS and raw.pydcp_only_plain_tensors(
+            mapping, _PLAIN_TENSORS, "global_offsets"
+        ):
+            self._shared += len(mapping)
+            return PlainTree(mapping) if depth == 0 else dict(mapping)
         result: dict[Any, Any] = {} if depth else PlainTree()
         shared = 0
-        tensor, parameter, plain_types = torch.Tensor, torch.nn.Parameter, _PLAIN
+        (tensor, parameter), plain_types = _PLAIN_TENSORS, _PLAIN
         for at, value in mapping.items():
             key = at if type(at) is str or type(at) is int else str(at)
             kind = type(value)
