@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.metadata import Metadata
 
 import libdcp.torch as dcp
 from libdcp.torch import state_dict_loader
+from libdcp.torch.state_dict_saver import AsyncCheckpointerType
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -192,6 +193,43 @@ def test_an_object_may_replace_a_tensor(tmp_path, caplog):
     dcp.load(found, checkpoint_id=tmp_path / "c")
     assert found["step"] == 3 and type(found["step"]) is int and found["w"].tolist() == [1, 1]
     assert "step" in caplog.text
+
+
+def quantized(value):
+    weight = torch.arange(8.0).reshape(2, 4) * value
+    scales, zeros = torch.tensor([0.5, 0.25], dtype=torch.float64), torch.tensor([1, 2])
+    return {
+        "per tensor": torch.quantize_per_tensor(weight, 0.5, 1, torch.quint8),
+        "per channel": torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8),
+        "plain": weight,
+        "step": value,
+    }
+
+
+@WAYS
+def test_quantized_tensors(tmp_path, saver, loader):
+    saver.save(quantized(3), checkpoint_id=tmp_path / "c")
+    check_quantized(loader, tmp_path / "c")
+
+
+def check_quantized(loader, path):
+    expected, loaded = quantized(3), quantized(0)
+    loader.load(loaded, checkpoint_id=path)
+    assert loaded["step"] == 3 and torch.equal(loaded["plain"], expected["plain"])
+    for name in ("per tensor", "per channel"):
+        assert loaded[name].is_quantized
+        assert torch.equal(loaded[name].int_repr(), expected[name].int_repr())
+
+
+@pytest.mark.parametrize("kind", list(AsyncCheckpointerType), ids=["thread", "process"])
+def test_quantized_tensors_in_the_background(tmp_path, kind):
+    """Which upstream's stager cannot copy."""
+    state = quantized(3)
+    future = dcp.async_save(state, checkpoint_id=tmp_path / "c", async_checkpointer_type=kind)
+    state["per tensor"].copy_(torch.zeros(2, 4))
+    future.result()
+    for loader in (stock, dcp):
+        check_quantized(loader, tmp_path / "c")
 
 
 def test_flattened_by_the_rule_of_2_3(tmp_path):

@@ -18,6 +18,7 @@ from ._async_thread_executor import _ThreadBasedAsyncCheckpointExecutor
 from ._background import SaveFuture
 from ._default_stagers import default_process_stager, default_stager
 from ._engine import saving
+from ._engine.fast import holds_tensors_for_torch
 from ._engine.groups import group_of, is_distributed
 from ._engine.state import plain
 from ._storage_utils import _storage_setup
@@ -146,9 +147,10 @@ def async_save(
         call = saving.Call(writer, planner, None, 0, use_collectives, group)
         if call.is_direct():
             state_dict = plain(state_dict)
-            lane = None if group is None else group.lane()
-            call = call._replace(communicator=None if lane is None else lane.communicator)
-            return saving.begin(state_dict, call, lane)
+            if group is not None or not holds_tensors_for_torch(state_dict):
+                lane = None if group is None else group.lane()
+                call = call._replace(communicator=None if lane is None else lane.communicator)
+                return saving.begin(state_dict, call, lane)
         storage_writer, checkpoint_id = writer, None
     return _staged_save(
         state_dict,

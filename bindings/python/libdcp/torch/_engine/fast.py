@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.distributed.checkpoint as stock
 from torch.distributed.checkpoint.api import CheckpointException
 
@@ -61,14 +63,23 @@ def _has_roles(storage: Any, base: type, roles: tuple[str, ...]) -> bool:
 
 
 # What the engine says of tensors that it leaves to torch, and of objects where tensors are wanted.
-_FOR_TORCH = ("a quantized tensor cannot be stored", "has no memory of its own")
+_FOR_TORCH = ("cannot be stored as plain elements", "has no memory of its own")
 _REPLACES_TENSOR = "expected TensorStorageMetadata but found BytesStorageMetadata"
 
 
 def is_for_torch(error: CheckpointException) -> bool:
-    """Whether a call failed for tensors alone that only torch can write and read: quantized ones, and
-    those of classes with memory of another kind. All ranks are told the same, and decide alike."""
+    """Whether a call failed for tensors alone that only torch can write and read: quantized and sparse
+    ones, and those of classes with memory of another kind. All ranks are told the same, and decide alike."""
     return _all_say(error, _FOR_TORCH)
+
+
+def holds_tensors_for_torch(value: Any) -> bool:
+    """Whether there are quantized or sparse tensors in mappings and lists."""
+    if isinstance(value, torch.Tensor):
+        return value.is_quantized or value.layout is not torch.strided
+    if isinstance(value, Mapping):
+        return any(map(holds_tensors_for_torch, value.values()))
+    return isinstance(value, list) and any(map(holds_tensors_for_torch, value))
 
 
 def replaces_tensor(error: CheckpointException) -> bool:

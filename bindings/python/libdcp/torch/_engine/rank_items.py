@@ -267,6 +267,10 @@ def read_items(
                 with Checkpoint(selected, **opening) as checkpoint:
                     for number, item in reads.left().items():
                         _read_as_torch(checkpoint[str(number)].item_bytes(), item, planner)
+        if selected.for_torch:
+            with Checkpoint(selected, **opening) as checkpoint:
+                for number, item in selected.for_torch.items():
+                    _read_as_torch(checkpoint[str(number)].item_bytes(), item, planner)
         if selected.objects:
             with Checkpoint(selected, **opening) as checkpoint:
                 _load_objects(selected.objects, checkpoint, planner)
@@ -304,6 +308,11 @@ def _read_as_torch(stored: bytes, item: ReadItem, planner: LoadPlanner) -> None:
     planner.commit_tensor(item, target)
 
 
+_QUANTIZED = frozenset(
+    {torch.quint8, torch.qint8, torch.qint32, torch.quint4x2, torch.quint2x4}
+)
+
+
 class _Selected(Storage):
     """A checkpoint of the items of a load plan, each under its number, over the data files there are."""
 
@@ -318,6 +327,7 @@ class _Selected(Storage):
         self.objects: dict[int, ReadItem] = {}
         self.tensors: dict[int, ReadItem] = {}
         self.dtypes: dict[int, torch.dtype] = {}
+        self.for_torch: dict[int, ReadItem] = {}  # tensors that the engine does not read
         entries: dict[str, Any] = {}
         places: dict[MetadataIndex, Any] = {}
         for number, item in enumerate(plan.items):
@@ -330,8 +340,11 @@ class _Selected(Storage):
                 continue
             entry = metadata.state_dict_metadata[item.storage_index.fqn]
             chunk = _chunk(entry, item.storage_index)
-            self.tensors[number] = item
-            self.dtypes[number] = entry.properties.dtype
+            if entry.properties.dtype in _QUANTIZED:
+                self.for_torch[number] = item
+            else:
+                self.tensors[number] = item
+                self.dtypes[number] = entry.properties.dtype
             zeros = torch.Size([0] * len(chunk.sizes))
             entries[name] = TensorStorageMetadata(
                 TensorProperties(dtype=entry.properties.dtype),

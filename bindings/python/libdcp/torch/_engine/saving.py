@@ -81,7 +81,10 @@ def save(state_dict: Mapping[str, Any], call: Call) -> Metadata:
 
 def begin(state_dict: Mapping[str, Any], call: Call, lane: Lane | None) -> SaveFuture:
     """Copies the tensors and saves in the background: the state dict may change once this returns. The
-    future fails as :func:`save` does. The lane is given back at the end."""
+    future fails as :func:`save` does. The lane is given back at the end.
+
+    Tensors that only torch can write fail it on all ranks; one that is alone looks for them first
+    (:func:`holds_tensors_for_torch`)."""
     began = time.monotonic()
     operation = Operation("async_save", getattr(call.writer, "checkpoint_id", None), call.rank)
     future = background.begin(described(None, call.writer))
