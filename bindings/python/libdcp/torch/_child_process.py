@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 import weakref
+from contextlib import suppress
 from typing import Any, Callable
 
 from . import _messages as messages
@@ -70,6 +71,16 @@ class ChildProcess:
     @property
     def pid(self) -> int:
         return self.process.pid or 0
+
+    def yield_to_others(self, yields: bool) -> None:
+        """Whether it works only where nobody else wants the processor, as far as the system lets us
+        say so. Its threads begin as the one that starts them."""
+        if not hasattr(os, "sched_setscheduler"):
+            return
+        policy = os.SCHED_IDLE if yields else os.SCHED_OTHER
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{self.pid}/task"):
+                os.sched_setscheduler(int(thread), policy, os.sched_param(0))
 
     @property
     def alive(self) -> bool:

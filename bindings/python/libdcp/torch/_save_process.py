@@ -57,7 +57,9 @@ class SaveProcess:
 
     def _spawn(self) -> ChildProcess | Exception:
         try:
-            return ChildProcess(_set_up, (self._environment(),), name="libdcp-save")
+            child = ChildProcess(_set_up, (self._environment(),), name="libdcp-save")
+            child.yield_to_others(self._size > 1 and self._saves == 0)
+            return child
         except Exception as error:
             return error
 
@@ -69,6 +71,8 @@ class SaveProcess:
     def save(self, request: Callable[[], dict[str, Any]]) -> Any:
         """The Metadata of a save with the keyword arguments that ``request`` returns."""
         self._saves += 1
+        if self._saves == 1:
+            self._let_others_stage()
         arguments, failure = None, None
         try:
             arguments = request()
@@ -111,6 +115,15 @@ class SaveProcess:
         return child is None or child.stop(timeout)
 
     # All ranks together
+
+    def _let_others_stage(self) -> None:
+        """What comes now takes seconds of CPU time, and nobody waits for it; other ranks of the host may
+        still be kept by their copies."""
+        try:
+            self._exchange("staged")
+        finally:
+            if isinstance(self._spawned, ChildProcess):
+                self._spawned.yield_to_others(False)
 
     def _joined(self, failure: Exception | None) -> ChildProcess:
         """The process, when those of all ranks are there. ``failure``: this rank cannot save."""
