@@ -68,7 +68,7 @@ void FindRepeats(GatheredName* name) {
 }
 
 void Deal(const std::vector<std::vector<NamedItem>>& plans, std::span<const DType> dtypes,
-          bool to_lowest_rank, std::deque<GatheredName>* names) {
+          bool to_lowest_rank, std::vector<GatheredName>* names) {
   std::vector<Wide> costs;  // of a key of the name, where all its items have one dtype
   costs.reserve(names->size());
   for (const GatheredName& name : *names) {

@@ -3,7 +3,6 @@
 #define DCP_PLANNER_DEDUP_H_
 
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <vector>
 
@@ -26,7 +25,7 @@ void FindRepeats(GatheredName* name);
 // tensor, of the dtype that the last of its items has, at least 1. `dtypes`: by number of
 // properties.
 void Deal(const std::vector<std::vector<NamedItem>>& plans, std::span<const DType> dtypes,
-          bool to_lowest_rank, std::deque<GatheredName>* names);
+          bool to_lowest_rank, std::vector<GatheredName>* names);
 
 }  // namespace dcp
 

@@ -52,6 +52,7 @@ uint32_t PlanMerge::AddTable(std::vector<std::string> names, NamedPaths paths) {
   table.paths = paths_.AddTable(std::move(paths));
   table.names.reserve(names.size());
   name_ids_.Reserve(names_.size() + names.size());
+  if (names_.empty()) names_.reserve(names.size());
   for (std::string& name : names) {
     const auto fresh = static_cast<uint32_t>(names_.size());
     const uint32_t id = name_ids_.FindOrAdd(

@@ -4,7 +4,6 @@
 #define DCP_PLANNER_PLAN_MERGE_H_
 
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,7 +53,7 @@ class PlanMerge {
   Entry MakeEntry(GatheredName* name) const;
 
   std::vector<Table> tables_;
-  std::deque<GatheredName> names_;
+  std::vector<GatheredName> names_;
   IdTable name_ids_;
   PathMerge paths_;
   bool flattened_ = false;  // any plan
