@@ -84,14 +84,17 @@ bool ParseTemporaryName(std::string_view name, std::string* metadata) {
 
 Status WriteTemporary(Store& store, const CommitNames& names, const ByteProducer& encode,
                       bool durable) {
-  if (durable) {
-    DCP_RETURN_IF_ERROR(
-        store.SyncFolder().WithContext("making the names of the data files durable"));
-  }
   DCP_RETURN_IF_ERROR(RemoveUnfinished(store, names).WithContext("removing an unfinished commit"));
   Status written = WriteInPieces(store, names.temporary, encode, durable);
-  if (written.ok()) return written;
-  return RemoveTemporary(store, names, written.WithContext("writing the metadata"));
+  if (!written.ok()) {
+    return RemoveTemporary(store, names, written.WithContext("writing the metadata"));
+  }
+  if (!durable) return written;
+  // Last: a journal holds the folder's changes by now, so that this costs nothing there.
+  Status synced = store.SyncFolder();
+  if (synced.ok()) return synced;
+  return RemoveTemporary(store, names,
+                         synced.WithContext("making the names of the data files durable"));
 }
 
 Result<CommitOutcome> RenameIntoPlace(Store& store, const CommitNames& names,

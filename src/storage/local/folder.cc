@@ -85,21 +85,34 @@ Status Folder::Make() {
     if (errno != ENOENT) return PathError(errno, "make the folder", PathText(path));
     missing.push_back(path);
   }
-  // A run killed before its sync may have made the folder.
-  if (missing.empty()) (void)SyncPath(ParentOf(absolute_));
+  std::vector<std::string> parents;
   for (auto path = missing.rbegin(); path != missing.rend(); ++path) {
-    // Another rank may be making it too; each of us then syncs the parent.
+    // Another rank may be making it too; each of us syncs the parent.
     if (mkdir(path->c_str(), 0777) != 0 && errno != EEXIST) {
       return ErrnoError(errno, "make the folder", PathText(*path));
     }
     std::string parent = ParentOf(*path);
-    DCP_RETURN_IF_ERROR(SyncPath(parent.empty() ? "." : parent));
+    parents.push_back(parent.empty() ? "." : std::move(parent));
   }
   {
     std::lock_guard lock(mutex_);
     held_.reset();  // it may have been another folder by this name
+    unsynced_.insert(unsynced_.end(), parents.begin(), parents.end());
+    maybe_unsynced_ = parents.empty();
   }
   return Get().status();
+}
+
+Status Folder::SyncMade() {
+  std::lock_guard lock(mutex_);
+  while (!unsynced_.empty()) {
+    DCP_RETURN_IF_ERROR(SyncPath(unsynced_.front()));
+    unsynced_.erase(unsynced_.begin());
+  }
+  // A run killed before its sync may have made the folder.
+  if (maybe_unsynced_) (void)SyncPath(ParentOf(absolute_));
+  maybe_unsynced_ = false;
+  return Status::Ok();
 }
 
 Result<std::vector<std::string>> ListFolder(int folder, bool follow, const std::string& where) {

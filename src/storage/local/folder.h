@@ -20,14 +20,19 @@ class Folder {
   // when there is no folder; kInvalidArgument when the path is something else. Any thread.
   Result<std::shared_ptr<const UniqueFd>> Get() const;
 
-  // Makes the folder and its missing parents, each durable in its own parent.
+  // Makes the folder and its missing parents.
   Status Make();
+  // Makes it durable that Make made them, each in its own parent. Nothing after the first success.
+  Status SyncMade();
 
  private:
   const std::string shown_;  // as given
   const std::string absolute_;
   mutable std::mutex mutex_;
-  mutable std::shared_ptr<const UniqueFd> held_;  // guarded by mutex_
+  // Guarded by mutex_.
+  mutable std::shared_ptr<const UniqueFd> held_;
+  std::vector<std::string> unsynced_;  // folders with new entries, outermost first
+  bool maybe_unsynced_ = false;        // the parent: who made the folder may not have come so far
 };
 
 // Names of the regular files right below `folder`; with `follow`, also of symbolic links to

@@ -120,6 +120,7 @@ class LocalStore final : public Store {
       if (status.ok() && one.code() != Code::kNotFound) status = one;
     }
     if (status.ok()) status = SyncFolderAt(root->get(), ".", PathText(location_));
+    if (status.ok()) status = folder_.SyncMade();
     if (!status.ok()) {
       std::lock_guard lock(mutex_);
       changed_.merge(changed);

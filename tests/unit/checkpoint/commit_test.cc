@@ -136,12 +136,12 @@ std::string CommitsInOrder() {
   auto outcome = Commit(store, "new", true);
   CHECK_OK(outcome);
   CHECK_THAT(outcome->synced && outcome->warnings.empty());
-  const Lines expected = {"sync_folder",
-                          "list",
+  const Lines expected = {"list",
                           "create .metadata.an-id.tmp",
                           "write .metadata.an-id.tmp 0+3",
                           "written .metadata.an-id.tmp",
                           "finish .metadata.an-id.tmp 3 durable",
+                          "sync_folder",
                           "rename .metadata.an-id.tmp .metadata",
                           "sync_folder"};
   CHECK_THAT(store.Lines() == expected);

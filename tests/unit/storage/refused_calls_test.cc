@@ -156,7 +156,8 @@ std::string FailingCallsAreReported() {
       {{SYS_fsync, EIO},
        [&]() -> Status {
          DCP_ASSIGN_OR_RETURN(auto other, OpenStore(folder / "made", {}));
-         return other->MakeRoot();
+         DCP_RETURN_IF_ERROR(other->MakeRoot());
+         return other->SyncFolder();
        },
        Code::kIo},
       {{SYS_getdents64, EIO}, [&] { return store.List().status(); }, Code::kIo},
