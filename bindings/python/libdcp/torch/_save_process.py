@@ -42,6 +42,7 @@ class SaveProcess:
         self._child: ChildProcess | None = None
         self._saves = 0
         self._generation = 0
+        self._group: Any = None  # until there is a communicator, which the first save makes
         self._communicator: Any = None
         self._rank, self._size, self._name = 0, 1, "alone"
         self._first_of_job = True
@@ -51,7 +52,7 @@ class SaveProcess:
             _made[label] += 1
             self._rank, self._size = dist.get_rank(group), dist.get_world_size(group)
             self._first_of_job = dist.get_process_group_ranks(group)[0] == 0
-            self._communicator = communicator(group, name=self._name)
+            self._group = group
         # At once: after the end of the main module, spawn does not find it any more.
         self._spawned: ChildProcess | Exception | None = self._spawn()
 
@@ -71,6 +72,9 @@ class SaveProcess:
     def save(self, request: Callable[[], dict[str, Any]]) -> Any:
         """The Metadata of a save with the keyword arguments that ``request`` returns."""
         self._saves += 1
+        if self._group is not None:
+            self._communicator = communicator(self._group, name=self._name)
+            self._group = None
         if self._saves == 1:
             self._let_others_stage()
         arguments, failure = None, None
@@ -237,7 +241,7 @@ class SaveProcess:
 
     def _environment(self) -> dict[str, str]:
         local = os.environ.get("LOCAL_RANK")
-        if local is None and self._communicator is not None:
+        if local is None and (self._group is not None or self._communicator is not None):
             local = str(dist.get_node_local_rank(fallback_rank=0))
         return {
             "RANK": str(self._rank),
