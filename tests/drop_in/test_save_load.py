@@ -221,6 +221,17 @@ def check_quantized(loader, path):
         assert torch.equal(loaded[name].int_repr(), expected[name].int_repr())
 
 
+def test_sparse_tensors_are_refused(tmp_path):
+    """Upstream fails on them, too; what is not said of them must not be lost."""
+    sparse = torch.eye(4).to_sparse()
+    for save in (dcp.save, lambda *given, **named: dcp.async_save(*given, **named).result()):
+        with pytest.raises(dcp.api.CheckpointException, match="to_dense"):
+            save({"s": sparse}, checkpoint_id=tmp_path / "c")
+    dcp.save({"s": torch.eye(4)}, checkpoint_id=tmp_path / "c")
+    with pytest.raises(dcp.api.CheckpointException, match="to_dense"):
+        dcp.load({"s": sparse}, checkpoint_id=tmp_path / "c")
+
+
 @pytest.mark.parametrize("kind", list(AsyncCheckpointerType), ids=["thread", "process"])
 def test_quantized_tensors_in_the_background(tmp_path, kind):
     """Which upstream's stager cannot copy."""

@@ -63,20 +63,20 @@ def _has_roles(storage: Any, base: type, roles: tuple[str, ...]) -> bool:
 
 
 # What the engine says of tensors that it leaves to torch, and of objects where tensors are wanted.
-_FOR_TORCH = ("cannot be stored as plain elements", "has no memory of its own")
+_FOR_TORCH = ("a quantized tensor cannot be stored", "has no memory of its own")
 _REPLACES_TENSOR = "expected TensorStorageMetadata but found BytesStorageMetadata"
 
 
 def is_for_torch(error: CheckpointException) -> bool:
-    """Whether a call failed for tensors alone that only torch can write and read: quantized and sparse
-    ones, and those of classes with memory of another kind. All ranks are told the same, and decide alike."""
+    """Whether a call failed for tensors alone that only torch can write and read: quantized ones, and
+    those of classes with memory of another kind. All ranks are told the same, and decide alike."""
     return _all_say(error, _FOR_TORCH)
 
 
 def holds_tensors_for_torch(value: Any) -> bool:
-    """Whether there are quantized or sparse tensors in mappings and lists."""
+    """Whether there are quantized tensors in mappings and lists."""
     if isinstance(value, torch.Tensor):
-        return value.is_quantized or value.layout is not torch.strided
+        return bool(value.is_quantized)
     if isinstance(value, Mapping):
         return any(map(holds_tensors_for_torch, value.values()))
     return isinstance(value, list) and any(map(holds_tensors_for_torch, value))

@@ -304,6 +304,11 @@ def _read_as_torch(stored: bytes, item: ReadItem, planner: LoadPlanner) -> None:
             tensor = tensor.narrow(dimension, offset, length)
     target = planner.resolve_tensor(item).detach()
     check_sizes(item, target)
+    if target.layout is not torch.strided:
+        raise ValueError(
+            f"'{item.dest_index.fqn}' is to be loaded into a {target.layout} tensor, of which no part "
+            "can be filled: give the planner a dense one"
+        )
     target.copy_(tensor)
     planner.commit_tensor(item, target)
 
